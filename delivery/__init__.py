@@ -1,0 +1,1 @@
+"""Delivery: takes a delivery from order to doorstep and tells everybody concerned."""

@@ -1,0 +1,237 @@
+"""The database: base class, column types, both engines, its clock, and the only commit."""
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC as UTC_ZONE
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+from flask import Flask, current_app, g
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    JSON,
+    Connection,
+    DateTime,
+    Engine,
+    Float,
+    MetaData,
+    bindparam,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import TypeDecorator
+from uuid_utils.compat import uuid7 as _uuid7
+
+from delivery import clock
+
+_READ_ENGINE = "delivery.read_engine"
+_AFTER_COMMIT = "delivery.after_commit"
+SQLITE_BUSY_SECONDS = 5
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+class _SqliteUTC(TypeDecorator[datetime]):
+    """SQLite has no time zones: aware in and out, UTC text between."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.astimezone(UTC_ZONE).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.replace(tzinfo=UTC_ZONE)
+
+
+UTC = DateTime(timezone=True).with_variant(_SqliteUTC(), "sqlite")
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+def new_id() -> UUID:
+    """Return a UUIDv7 (RFC 9562): ids sort by the time at which they were made."""
+    return _uuid7()
+
+
+class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function that it is
+    """The time by the database's clock, `plus` seconds; several hosts then agree on leases."""
+
+    type = UTC
+    inherit_cache = True
+
+    def __init__(self, *, plus: float = 0.0) -> None:
+        seconds = bindparam(None, callable_=lambda: plus + clock.offset.total_seconds(), type_=Float())
+        super().__init__(seconds)
+
+
+@compiles(now, "postgresql")
+def _postgresql_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(now, "sqlite")
+def _sqlite_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
+    modifier = f"({compiler.process(element.clauses, **options)} || ' seconds')"
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {modifier}) || '000')"
+
+
+def init_app(app: Flask) -> None:
+    """Bind both engines to the app: one for transactions, one for reads that need none.
+
+    Reads autocommit because psycopg forgets its prepared statements at every ROLLBACK, and a session
+    that only reads ends with one.
+    """
+    url = make_url(app.config["DATABASE_URL"])
+    options = _sqlite_options() if url.get_backend_name() == "sqlite" else _postgresql_options(app)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db.init_app(app)
+    with app.app_context():
+        writing = db.engine
+    reading = create_engine(url, **options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    if writing.dialect.name == "sqlite":
+        _prepare_sqlite(writing, reading)
+    else:
+        event.listen(reading, "connect", _make_read_only)
+    app.extensions[_READ_ENGINE] = reading
+    app.teardown_appcontext(_close_reader)
+    for engine in (writing, reading):
+        _forget_in_children(engine)
+
+
+def _sqlite_options() -> dict[str, Any]:
+    return {
+        "connect_args": {"timeout": SQLITE_BUSY_SECONDS},
+        "json_serializer": _to_json,
+        "json_deserializer": orjson.loads,
+        "hide_parameters": True,
+    }
+
+
+def _postgresql_options(app: Flask) -> dict[str, Any]:
+    milliseconds = 1000 * app.config["DB_STATEMENT_TIMEOUT_SECONDS"]
+    return {
+        "connect_args": {
+            "connect_timeout": 3,
+            "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=5000",
+        },
+        "pool_pre_ping": True,
+        "pool_size": app.config["DB_POOL_SIZE"],
+        "max_overflow": 0,
+        "pool_timeout": app.config["DB_POOL_TIMEOUT_SECONDS"],
+        "json_serializer": _to_json,
+        "json_deserializer": orjson.loads,
+        "hide_parameters": True,
+    }
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _prepare_sqlite(writing: Engine, reading: Engine) -> None:
+    """Make SQLite safe under several writers.
+
+    The driver's own transactions begin at the first write, after the reads that the write depends on: two
+    processes then lose updates without an error. BEGIN IMMEDIATE takes the lock first.
+    """
+    event.listen(writing, "connect", _configure_sqlite)
+    event.listen(reading, "connect", _configure_sqlite)
+    event.listen(reading, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+    event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",  # with NORMAL, a power cut may undo a commit that we have answered for
+        "foreign_keys = ON",
+        f"busy_timeout = {SQLITE_BUSY_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _make_read_only(connection: Any, _record: object) -> None:
+    connection.execute("SET default_transaction_read_only = on")
+
+
+def _forget_in_children(engine: Engine) -> None:
+    """Drop pooled connections in forked children: two processes on one socket garble each other's answers."""
+    reference = weakref.ref(engine)
+
+    def dispose() -> None:
+        inherited = reference()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=dispose)
+
+
+def reader() -> Connection:
+    """Return this context's read-only connection: autocommit, closed when the app context ends."""
+    connection: Connection | None = g.get("reader")
+    if connection is None:
+        connection = g.reader = current_app.extensions[_READ_ENGINE].connect()
+    return connection
+
+
+def _close_reader(_error: BaseException | None) -> None:
+    connection: Connection | None = g.pop("reader", None)
+    if connection is not None:
+        connection.close()
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Open the one transaction of a request or job: commit at the end, roll back on any error.
+
+    What was given to after_commit() runs when the commit has succeeded.
+    """
+    session = db.session()
+    session.info[_AFTER_COMMIT] = {}
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        callbacks = session.info.pop(_AFTER_COMMIT)
+        session.close()
+    for callback, argument in callbacks:
+        callback(argument)
+
+
+def after_commit(callback: Callable[[Any], None], argument: Any) -> None:
+    """Call callback(argument) once after the current transaction has committed, however often it was asked for."""
+    db.session().info[_AFTER_COMMIT][callback, argument] = None
+
+
+def backend() -> Literal["postgresql", "sqlite"]:
+    """Return which database this app runs on."""
+    return "sqlite" if db.engine.dialect.name == "sqlite" else "postgresql"

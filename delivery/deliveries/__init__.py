@@ -1,0 +1,1 @@
+"""Deliveries: their data, their states and their history."""

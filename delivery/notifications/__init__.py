@@ -1,0 +1,1 @@
+"""The outbox: messages that are never lost and never invented; knows no feature."""

@@ -1,0 +1,1 @@
+"""Running it: health, documents, workers, the one-command start."""
