@@ -1,7 +1,8 @@
 """The leash: becomes a command that dies with the process that started it, as another user where asked.
 
-Started as a script, `python -IS leash.py SIGNAL PARENT USER COMMAND...`, because `preexec_fn` may deadlock in a process with threads
-(docs.python.org/3/library/subprocess.html). The parent is the thread that starts it: keep that one alive. Only Linux has the death signal.
+Started as a script, `python -IS leash.py SIGNAL PARENT USER COMMAND...`, because `preexec_fn` may deadlock in a process
+with threads (docs.python.org/3/library/subprocess.html). To the kernel the parent is the thread that starts it: keep
+that one alive. Only Linux has the death signal; elsewhere the command simply runs.
 """
 
 import ctypes
