@@ -137,7 +137,7 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
     return {
         "connect_args": {
             "connect_timeout": 3,
-            "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=5000",
+            "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000",
         },
         "pool_pre_ping": True,
         "pool_size": app.config["DB_POOL_SIZE"],

@@ -1,0 +1,68 @@
+"""From an Authorization header to the caller: a verified token and one indexed read."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from flask_jwt_extended import decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt import PyJWTError
+from sqlalchemy import Integer, select
+from sqlalchemy.sql.expression import bindparam
+
+from delivery import clock
+from delivery.auth.models import AuthSession
+from delivery.database import now, reader
+from delivery.errors import Unauthorized
+from delivery.users.models import User
+from delivery.web import Caller
+
+_CHALLENGE = 'Bearer error="invalid_token"'
+# A token is as alive as its session, its user and its user's epoch: one read decides.
+_ALIVE = (
+    select(User.id, User.role)
+    .join(AuthSession, AuthSession.user_id == User.id)
+    .where(
+        AuthSession.id == bindparam("session_id"),
+        AuthSession.revoked_at.is_(None),
+        AuthSession.expires_at > now(),
+        User.active,
+        User.epoch == bindparam("epoch", type_=Integer()),
+    )
+)
+
+
+def identify(header: str) -> Caller:
+    """Return who sent an Authorization header.
+
+    Raises:
+        Unauthorized: no bearer token, or one that is forged, expired or ended (RFC 6750, 3).
+    """
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("Sign in and send the access token as a bearer token.")
+    session_id, epoch, expires = _verified(token.strip())
+    if expires <= clock.now():
+        raise _refused()
+    row = reader().execute(_ALIVE, {"session_id": session_id, "epoch": epoch}).one_or_none()
+    if row is None:
+        raise _refused()
+    return Caller(id=row.id, role=row.role, session_id=session_id)
+
+
+@lru_cache(maxsize=4096)
+def _verified(token: str) -> tuple[UUID, int, datetime]:
+    """Check a token's signature and claims once; whether it is still alive is checked each time.
+
+    Only what passed is remembered, so that forged tokens cannot push out good ones.
+    """
+    try:
+        claims: dict[str, Any] = decode_token(token)
+        return UUID(claims["sid"]), int(claims["epoch"]), datetime.fromtimestamp(claims["exp"], tz=clock.ZONE)
+    except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError, RecursionError):
+        raise _refused() from None
+
+
+def _refused() -> Unauthorized:
+    return Unauthorized("The access token is not valid, or no longer is; sign in again.", challenge=_CHALLENGE)

@@ -1,0 +1,32 @@
+"""The shapes of signing in."""
+
+from marshmallow import fields, validate
+
+from delivery.users.schemas import LONGEST_EMAIL, LONGEST_PASSWORD, Email
+from delivery.web import Schema
+
+
+class LoginIn(Schema):
+    """RFC 6749, 4.3.2, as a form; the same with `email` as JSON."""
+
+    username = fields.String(validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."})
+    email = fields.String(validate=validate.Length(max=LONGEST_EMAIL))
+    password = fields.String(required=True, load_only=True, validate=validate.Length(max=LONGEST_PASSWORD))
+    grant_type = fields.String(validate=validate.OneOf(["password"]))
+    scope = fields.String(validate=validate.Length(max=200))
+    client_id = fields.String(validate=validate.Length(max=200))
+    client_secret = fields.String(load_only=True, validate=validate.Length(max=200))
+
+
+class TokenOut(Schema):
+    access_token = fields.String(required=True)
+    token_type = fields.String(required=True, validate=validate.OneOf(["Bearer"]))
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
+
+
+class AddressIn(Schema):
+    email = Email(required=True)
+
+
+class TokenIn(Schema):
+    token = fields.String(required=True, validate=validate.Length(max=1000))

@@ -1,0 +1,121 @@
+"""The one transaction of a changing request, and the saved answer that makes it safe to repeat.
+
+IETF draft-ietf-httpapi-idempotency-key-header: the key's row is written first, in the same transaction as the
+change. A twin that runs at the same time waits for it, so one effect is all there ever is, and a crash leaves no key behind.
+"""
+
+import hmac
+import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from flask import Response, current_app, g, request
+from sqlalchemy import Integer, LargeBinary, String, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from delivery import clock
+from delivery.database import UTC, Base, Json, backend, transaction
+from delivery.errors import Conflict, Invalid, Malformed
+from delivery.web import caller
+
+View = TypeVar("View", bound=Callable[..., Any])
+_KEY = re.compile(r'"?([A-Za-z0-9_.:\-]{1,255})"?')
+_KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Cache-Control", "Vary")
+KEPT_HOURS = 48
+
+
+class IdempotencyKey(Base):
+    """A caller's key, what was asked under it, and the answer; kept for KEPT_HOURS."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
+    status: Mapped[int | None] = mapped_column(Integer)
+    headers: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(UTC, index=True)
+
+
+def transactional(view: View) -> View:
+    """Run a view inside the one transaction of its request, and honour its Idempotency-Key.
+
+    Comes last, next to the view, so that who, what and whether were settled before: a replay answers nobody
+    who may not ask. Only success is kept; an error rolls back, key and all, and may be tried again.
+    """
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = _read_key()
+        with transaction() as session:
+            if key is None:
+                return view(*args, **kwargs)
+            return _replay_of(session, key) or _keep(session, key, view(*args, **kwargs))
+
+    wrapper.takes_key = True  # type: ignore[attr-defined]  # the API document reads it
+    return wrapper  # type: ignore[return-value]
+
+
+def _read_key() -> str | None:
+    given = request.headers.getlist("Idempotency-Key")
+    if not given or g.get("caller") is None:  # nobody's key would be everybody's
+        return None
+    match = _KEY.fullmatch(given[0])
+    if len(given) > 1 or not match:
+        raise Malformed("Idempotency-Key must be one value of 1 to 255 characters of A-Z a-z 0-9 _ . : -")
+    return match[1]
+
+
+def _fingerprint() -> bytes:
+    """Hash what was asked: the same key with another request is a mistake of the client's.
+
+    Keyed, because a body may hold a password, and a plain fast hash of it would be a gift.
+    """
+    query = "&".join(sorted(request.query_string.decode("latin-1").split("&")))
+    head = "\n".join((request.method, request.path, query, request.mimetype))
+    secret = current_app.config["SECRET_KEY"].encode()
+    return hmac.digest(secret, head.encode() + b"\n" + request.get_data(cache=True), "sha256")
+
+
+def _replay_of(session: Session, key: str) -> Response | None:
+    """Claim the key, or return the answer that was given under it."""
+    insert = sqlite_insert if backend() == "sqlite" else postgresql_insert
+    values = {"caller_id": caller().id, "key": key, "fingerprint": _fingerprint(), "created_at": clock.now()}
+    claim = insert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)
+    try:
+        if session.execute(claim).one_or_none():
+            return None
+    except OperationalError as error:
+        if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            raise
+        raise Conflict(
+            "A request with this Idempotency-Key is still running.", code="key_in_use", headers={"Retry-After": "1"}
+        ) from None
+    saved = session.execute(
+        select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body).where(
+            IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key
+        )
+    ).one()
+    if saved.fingerprint != values["fingerprint"]:
+        raise Invalid("This Idempotency-Key was used for another request.", code="key_reused")
+    return Response(saved.body, saved.status, headers={**saved.headers, "Idempotent-Replayed": "true"})
+
+
+def _keep(session: Session, key: str, response: Response) -> Response:
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
+            .values(status=response.status_code, headers=headers, body=response.get_data())
+        )
+    return response

@@ -1,0 +1,117 @@
+"""/api/users: registration, and accounts for their owners and for admins."""
+
+from typing import Any
+
+from flask import Response
+
+from delivery.errors import Forbidden, invalid_field
+from delivery.idempotency import transactional
+from delivery.users import passwords, services
+from delivery.users.access import user_for
+from delivery.users.queries import users
+from delivery.users.schemas import Accepted, UserArgs, UserIn, UserOut, UserPage, UserPatch, user_out
+from delivery.users.states import Role
+from delivery.web import (
+    Blueprint,
+    Expected,
+    accepted,
+    answer,
+    caller,
+    created,
+    for_roles,
+    found,
+    if_match,
+    no_content,
+    public,
+    signed_in,
+    single,
+)
+from delivery.web.paging import uuid_position, write_cursor
+
+blp = Blueprint("users", __name__, url_prefix="/api/users", description="Accounts: who people are and what their role is.")
+_ADMIN_ONLY = frozenset({"role", "active"})
+
+
+@blp.route("", methods=("POST",))
+@public
+@blp.errors(400, 401, 413, 415, 422)
+@blp.arguments(UserIn)
+@blp.response(202, Accepted, description="Somebody registered: the same answer for every address")
+@blp.alt_response(201, schema=UserOut, success=True, description="An admin created a user")
+def register(body: dict[str, Any]) -> Response:
+    """Register an account, or create one as an admin.
+
+    Everybody but an admin gets the same 202, whether the address was free or not: the mail to it tells its owner.
+    """
+    passwords.check_new(body["password"])
+    by_admin = caller() is not None and caller().role == Role.ADMIN
+    if body["role"] != Role.CUSTOMER and not by_admin:
+        raise invalid_field("/role", "Only an admin may set the role.", code="forbidden")
+    fields = {**body, "password_hash": passwords.hash_password(body["password"])}
+    del fields["password"]
+    return _create(fields) if by_admin else _register(fields)
+
+
+@transactional
+def _create(fields: dict[str, Any]) -> Response:
+    user = services.create(**fields)
+    return created(user_out(user), location=f"/api/users/{user.id}")
+
+
+@transactional
+def _register(fields: dict[str, Any]) -> Response:
+    services.register(**fields)
+    return accepted("Thank you. If the address is free, a mail with a link to confirm it is on its way.")
+
+
+@blp.route("")
+@signed_in
+@for_roles(Role.ADMIN)
+@blp.errors(400, 401, 403, 422)
+@blp.arguments(UserArgs, location="query")
+@blp.response(200, UserPage)
+def index(args: dict[str, Any]) -> Response:
+    """List users, the newest first; for admins."""
+    after = uuid_position(args["cursor"], sort="-id")
+    rows = users(role=args["role"], q=args["q"], after=after, limit=args["limit"] + 1)
+    page = rows[: args["limit"]]
+    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
+    return answer({"items": [user_out(row) for row in page], "next_cursor": more})
+
+
+@blp.route("/<uuid:user_id>")
+@signed_in
+@found(user_for, "read")
+@blp.errors(401, 404)
+@blp.response(200, UserOut)
+def show(user: Any) -> Response:
+    """Read a user: yourself, or anybody as an admin."""
+    return single(user_out(user))
+
+
+@blp.route("/<uuid:user_id>", methods=("PATCH",))
+@signed_in
+@found(user_for, "change")
+@blp.errors(400, 401, 403, 404, 412, 413, 415, 422, 428)
+@blp.arguments(UserPatch)
+@blp.response(200, UserOut)
+@if_match
+@transactional
+def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
+    """Change a user: yourself, or anybody as an admin."""
+    if body.keys() & _ADMIN_ONLY and caller().role != Role.ADMIN:
+        raise Forbidden("Only an admin may change the role or whether an account is active.")
+    return single(user_out(services.change(user.id, expected=expected, **body)))
+
+
+@blp.route("/<uuid:user_id>", methods=("DELETE",))
+@signed_in
+@found(user_for, "delete")
+@blp.errors(400, 401, 404, 409, 412, 428)
+@blp.response(204)
+@if_match
+@transactional
+def delete(user: Any, *, expected: Expected) -> Response:
+    """Erase an account; refused while it has open deliveries. Drafts go with it, finished deliveries stay."""
+    services.erase(user.id, expected=expected)
+    return no_content()

@@ -1,0 +1,128 @@
+"""The shapes of a user, in and out."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+import phonenumbers
+from marshmallow import ValidationError, fields, validate
+
+from delivery.users.states import Role
+from delivery.web import Line, Schema
+from delivery.web.paging import PageArgs
+
+LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
+LONGEST_PASSWORD = 128  # code points; long enough for any passphrase, short enough to hash
+_ZONES = available_timezones()
+
+
+class Email(Line):
+    """An e-mail address, folded to lower case; one account an address."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(LONGEST_EMAIL, validate=[validate.Email()], **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        return super()._deserialize(value, attr, data, **options).lower()
+
+
+class Phone(Line):
+    """A phone number, stored as E.164; it must be given with its country code."""
+
+    default_error_messages = {"phone": "Must be a valid phone number with its country code, such as +442079460000."}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("metadata", {}).setdefault("example", "+442079460000")
+        super().__init__(40, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text = super()._deserialize(value, attr, data, **options)
+        try:
+            number = phonenumbers.parse(text)
+        except phonenumbers.NumberParseException:
+            raise self.make_error("phone") from None
+        premium = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.PREMIUM_RATE
+        if premium or not phonenumbers.is_valid_number(number):
+            raise self.make_error("phone")
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def known_zone(name: str) -> None:
+    """Refuse a name that is not in the IANA time zone database."""
+    if name not in _ZONES:
+        raise ValidationError("Must be an IANA time zone, such as Europe/Berlin.")
+
+
+def locale_field(**options: Any) -> fields.String:
+    """Build a field for a language tag (BCP 47), such as en or pt-BR."""
+    return fields.String(validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z"), **options)
+
+
+class UserIn(Schema):
+    name = Line(200, required=True, metadata={"example": "Ada Shop"})
+    email = Email(required=True, metadata={"example": "ada@shop.example"})
+    password = fields.String(
+        required=True,
+        load_only=True,
+        validate=validate.Length(max=LONGEST_PASSWORD),
+        metadata={"example": "correct horse battery"},
+    )
+    phone = Phone(allow_none=True, load_default=None)
+    locale = locale_field(load_default="en")
+    time_zone = fields.String(validate=known_zone, load_default="UTC")
+    role = fields.Enum(Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."})
+
+
+class UserPatch(Schema):
+    name = Line(200)
+    phone = Phone(allow_none=True)
+    locale = locale_field()
+    time_zone = fields.String(validate=known_zone)
+    role = fields.Enum(Role, by_value=True, metadata={"description": "Only an admin may change it."})
+    active = fields.Boolean(truthy={True}, falsy={False}, metadata={"description": "Only an admin may change it."})
+
+
+class UserOut(Schema):
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    email = fields.String(required=True, allow_none=True)
+    phone = fields.String(required=True, allow_none=True)
+    role = fields.Enum(Role, by_value=True, required=True)
+    locale = fields.String(required=True)
+    time_zone = fields.String(required=True)
+    active = fields.Boolean(required=True)
+    email_verified_at = fields.AwareDateTime(required=True, allow_none=True)
+    version = fields.Integer(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+
+class UserPage(Schema):
+    items = fields.List(fields.Nested(UserOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class UserArgs(PageArgs):
+    role = fields.Enum(Role, by_value=True, load_default=None)
+    q = Line(100, load_default=None, metadata={"description": "Part of the name or the address."})
+
+
+class Accepted(Schema):
+    detail = fields.String(required=True)
+
+
+def user_out(row: Any) -> dict[str, Any]:
+    """Return what UserOut documents; `row` has the columns of User."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "email": row.email,
+        "phone": row.phone,
+        "role": row.role,
+        "locale": row.locale,
+        "time_zone": row.time_zone,
+        "active": row.active,
+        "email_verified_at": row.email_verified_at,
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

@@ -1,0 +1,138 @@
+"""What can be done to accounts; each verb writes in the caller's transaction."""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from delivery import clock, events
+from delivery.database import backend, db, new_id
+from delivery.errors import Conflict, NotFound
+from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
+from delivery.users.models import User
+from delivery.users.states import Role
+from delivery.web import Expected
+
+_users = User.__table__
+FIRST_ADMIN = "admin@example.com"
+
+
+def register(*, name: str, email: str, password_hash: str, **fields: Any) -> None:
+    """Add a customer unless the address is taken, and have its owner told either way.
+
+    Publishes UserRegistered or AddressTaken; both paths cost one insert and one message, so that
+    the answer's time does not tell which addresses exist.
+    """
+    user_id = _insert_unless_taken(name=name, email=email, password_hash=password_hash, **fields)
+    if user_id:
+        events.publish(UserRegistered(user_id))
+        return
+    taken = db.session.execute(select(User.id).where(User.email == email)).scalar_one()
+    events.publish(AddressTaken(taken))
+
+
+def create(*, email: str, **fields: Any) -> Row[Any]:
+    """Add a user for an admin, verified already.
+
+    Raises:
+        Conflict: the address is taken.
+    """
+    user_id = _insert_unless_taken(email=email, email_verified_at=clock.now(), **fields)
+    if not user_id:
+        raise Conflict("A user with this address exists.", code="email_taken")
+    return _by_id(user_id)
+
+
+def ensure_first_admin(*, password_hash: str) -> bool:
+    """Add the first admin where there is no admin yet; two processes at once make one."""
+    if db.session.execute(select(User.id).where(User.role == Role.ADMIN).limit(1)).first():
+        return False
+    fields = {"name": "Admin", "email": FIRST_ADMIN, "password_hash": password_hash, "role": Role.ADMIN}
+    return bool(_insert_unless_taken(**fields, email_verified_at=clock.now(), first_admin=True))
+
+
+def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
+    """Change a user's own words, and, for an admin, the role or whether the account is active.
+
+    Publishes AccessRevoked when the role changed or the account was deactivated: open sessions end.
+
+    Raises:
+        NotFound: erased meanwhile.
+        PreconditionFailed: changed meanwhile.
+    """
+    seen = _locked(user_id)
+    expected.check(seen.version)
+    revoked = fields.get("role", seen.role) != seen.role or (seen.active and fields.get("active") is False)
+    values = {**fields, "version": seen.version + 1, "updated_at": clock.now(), "epoch": seen.epoch + revoked}
+    statement = update(_users).where(_users.c.id == user_id).values(values).returning(*_users.c)
+    changed = db.session.execute(statement).one()
+    if revoked:
+        events.publish(AccessRevoked(user_id))
+    return changed
+
+
+def erase(user_id: UUID, *, expected: Expected) -> None:
+    """Turn a user into a pseudonym: the row stays, because deliveries refer to it; everything personal goes.
+
+    Publishes UserLeft, to which deliveries object while some are open, and AccessRevoked.
+
+    Raises:
+        Conflict: deliveries are open.
+        PreconditionFailed: changed meanwhile.
+    """
+    seen = _locked(user_id)
+    expected.check(seen.version)
+    events.publish(UserLeft(user_id))
+    now = clock.now()
+    db.session.execute(
+        update(_users)
+        .where(_users.c.id == user_id)
+        .values(
+            name="Erased user", email=None, phone=None, password_hash="", active=False, first_admin=False,
+            epoch=seen.epoch + 1, version=seen.version + 1, updated_at=now, erased_at=now,
+        )  # fmt: skip
+    )
+    events.publish(AccessRevoked(user_id))
+
+
+def seed(rows: list[dict[str, Any]]) -> int:
+    """Add many users in one statement; those whose address is taken are left out. Returns how many were added."""
+    now = clock.now()
+    filled = [{**_defaults(now), **row, "id": new_id()} for row in rows]
+    statement = _upsert().on_conflict_do_nothing().returning(_users.c.id)
+    return len(db.session.execute(statement, filled).all())
+
+
+def _insert_unless_taken(**fields: Any) -> UUID | None:
+    statement = _upsert().values({**_defaults(clock.now()), **fields}).on_conflict_do_nothing()
+    user_id: UUID | None = db.session.execute(statement.returning(_users.c.id)).scalar_one_or_none()
+    return user_id
+
+
+def _upsert() -> Any:
+    return sqlite_insert(_users) if backend() == "sqlite" else postgresql_insert(_users)
+
+
+def _defaults(now: Any) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "role": Role.CUSTOMER,
+        "verify_nonce": secrets.token_hex(16),
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _by_id(user_id: UUID) -> Row[Any]:
+    return db.session.execute(select(*_users.c).where(_users.c.id == user_id)).one()
+
+
+def _locked(user_id: UUID) -> Row[Any]:
+    query = select(*_users.c).where(_users.c.id == user_id, _users.c.erased_at.is_(None)).with_for_update()
+    row = db.session.execute(query).one_or_none()
+    if row is None:
+        raise NotFound
+    return row

@@ -1,0 +1,32 @@
+"""What every route shares: parsing, who asks, versions, pages, answers, errors."""
+
+from delivery.web.answers import accepted, answer, created, dump_json, etag_of, no_content, single
+from delivery.web.blueprint import Api, Blueprint
+from delivery.web.callers import Caller, caller, for_roles, found, public, signed_in
+from delivery.web.preconditions import Expected, if_match, if_match_optional
+from delivery.web.schema import Line, Paragraph, Schema, Whole
+
+__all__ = [
+    "Api",
+    "Blueprint",
+    "Caller",
+    "Expected",
+    "Line",
+    "Paragraph",
+    "Schema",
+    "Whole",
+    "accepted",
+    "answer",
+    "caller",
+    "created",
+    "dump_json",
+    "etag_of",
+    "for_roles",
+    "found",
+    "if_match",
+    "if_match_optional",
+    "no_content",
+    "public",
+    "signed_in",
+    "single",
+]

@@ -1,0 +1,102 @@
+"""Reading requests: media type, size, JSON, and the schema's verdict, in that order."""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import orjson
+from flask import Request
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
+
+from delivery.errors import Invalid, Malformed, UnsupportedMediaType
+from delivery.web.schema import field_errors
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Parser(FlaskParser):
+    """webargs' parser with our errors; a wrong media type is 415, not an empty body."""
+
+    DEFAULT_VALIDATION_STATUS = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        return read_json(req)
+
+    def load_form(self, req: Request, schema: Schema) -> Any:
+        if req.mimetype != _FORM:
+            raise UnsupportedMediaType(f"Send the body as {_FORM}.")
+        return MultiDictProxy(_without_nul(req.form), schema)
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """Read the query; `status[]=a&status[]=b` is the same as `status=a&status=b`."""
+        pairs = ((key.removesuffix("[]"), value) for key, value in req.args.items(multi=True))
+        return MultiDictProxy(_without_nul(MultiDict(pairs)), schema)
+
+    def load_json_or_form(self, req: Request, schema: Schema) -> Any:
+        return self.load_form(req, schema) if req.mimetype == _FORM else self.load_json(req, schema)
+
+    def handle_error(
+        self,
+        error: ValidationError,
+        req: Request,
+        schema: Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Mapping[str, str] | None,
+    ) -> NoReturn:
+        located: dict[str, Any] = error.messages  # type: ignore[assignment]  # {location: messages}, by webargs
+        errors = [found for messages in located.values() for found in field_errors(messages)]
+        raise Invalid("Some fields are wrong; `errors` names each of them.", errors=errors) from None
+
+
+def read_json(request: Request) -> Any:
+    """Parse the body as JSON.
+
+    Raises:
+        UnsupportedMediaType: the body is not declared as UTF-8 JSON.
+        Malformed: it is no JSON, is not UTF-8, or is nested too deeply.
+        Invalid: it holds text that cannot be stored: U+0000 or half a surrogate pair.
+    """
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType("Send the body as application/json in UTF-8.")
+    raw = request.get_data(cache=True)
+    try:
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if "surrogate" in error.msg:
+            raise Invalid("The body holds half a surrogate pair.") from None
+        raise Malformed("The body is not valid JSON.") from None
+    if b"\\u0000" in raw:
+        _refuse_nul(data)
+    return data
+
+
+def _without_nul(values: MultiDict[str, str]) -> MultiDict[str, str]:
+    _refuse_nul(values.to_dict(flat=False))
+    return values
+
+
+def _refuse_nul(data: Any) -> None:
+    pointers = list(_nul_pointers(data, pointer=""))
+    if pointers:
+        message = "Must not hold the character U+0000."
+        errors = [{"pointer": pointer, "code": "invalid", "message": message} for pointer in pointers]
+        raise Invalid("Some fields are wrong.", errors=errors)
+
+
+def _nul_pointers(data: Any, *, pointer: str) -> Iterator[str]:
+    if isinstance(data, str) and "\0" in data:
+        yield pointer
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            name = str(key).replace("\0", "")
+            if name != key:
+                yield f"{pointer}/{name}"
+            yield from _nul_pointers(value, pointer=f"{pointer}/{name}")
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _nul_pointers(value, pointer=f"{pointer}/{index}")

@@ -1,0 +1,74 @@
+"""Every error of every layer becomes one shape: RFC 9457 problem+json."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, TooManyRequests
+
+from delivery.errors import AppError, Conflict, Invalid, Unavailable, problem
+
+log = logging.getLogger("delivery.errors")
+
+_DETAILS = {
+    HTTPStatus.BAD_REQUEST: "The request cannot be understood.",
+    HTTPStatus.NOT_FOUND: "There is nothing here that you may see.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not know that method; `Allow` lists those it knows.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this server accepts.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong here; it has been logged under this request_id.",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Answer every exception with a problem object."""
+    app.register_error_handler(AppError, respond)
+    app.register_error_handler(HTTPException, from_http_exception)
+    app.register_error_handler(DBAPIError, _from_database)
+    app.register_error_handler(PoolTimeout, _from_database)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def respond(error: AppError) -> Response:
+    """Build the answer of an error, with its headers."""
+    body = orjson.dumps(problem(error, request_id=g.get("request_id", "")))
+    response = Response(body, status=error.status, mimetype="application/problem+json")
+    response.headers.update(error.headers)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def from_http_exception(error: HTTPException) -> Any:
+    """Translate a framework's exception; its own headers (Allow, Retry-After, ...) survive."""
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        return error  # a redirect
+    status = HTTPStatus(error.code)
+    own = {name: value for name, value in error.get_headers() if name.lower() not in {"content-type", "content-length"}}
+    if isinstance(error, TooManyRequests) and error.retry_after is not None:
+        own.setdefault("Retry-After", str(error.retry_after))
+    detail = _DETAILS.get(status, f"{status.phrase}.")
+    translated = AppError(detail, code=status.name.lower(), headers=own)
+    translated.status = status
+    return respond(translated)
+
+
+def _from_database(error: Exception) -> Response:
+    """Tell a busy or lost database from a value that it cannot store; never show the database's own text."""
+    if isinstance(error, IntegrityError):
+        log.warning("constraint refused a write", extra={"error_class": type(error.orig).__name__})
+        return respond(Conflict("The change contradicts what is stored."))
+    if isinstance(error, DataError):
+        log.warning("value refused by the database", extra={"error_class": type(error.orig).__name__})
+        return respond(Invalid("A value cannot be stored."))
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        log.error("database unavailable", exc_info=error)
+        return respond(Unavailable("The database is busy or cannot be reached; try again."))
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return respond(AppError(_DETAILS[HTTPStatus.INTERNAL_SERVER_ERROR]))

@@ -1,0 +1,54 @@
+"""What happens around every request: its id, its log line, its headers."""
+
+import logging
+import re
+import time
+
+from flask import Flask, Response, g, request
+
+from delivery import logs
+from delivery.database import new_id
+
+log = logging.getLogger("delivery.access")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+_QUIET = frozenset({"/healthz", "/readyz"})
+
+
+def init_app(app: Flask) -> None:
+    """Number and log every request."""
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.teardown_request(_unbind)
+
+
+def _begin() -> None:
+    g.started = time.monotonic()
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
+    g.log_binding = logs.bound(request_id=g.request_id)
+    g.log_binding.__enter__()
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    rule = request.url_rule.rule if request.url_rule else "-"
+    if rule not in _QUIET:
+        caller = g.get("caller")
+        log.info(
+            "request",
+            extra={
+                "method": request.method,
+                "path": rule,
+                "status": response.status_code,
+                "duration_ms": round(1000 * (time.monotonic() - g.started), 1),
+                "user_id": str(caller.id) if caller else None,
+            },
+        )
+    return response
+
+
+def _unbind(_error: BaseException | None) -> None:
+    binding = g.pop("log_binding", None)
+    if binding is not None:
+        binding.__exit__(None, None, None)

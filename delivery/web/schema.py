@@ -1,0 +1,89 @@
+"""The base of every schema, and the field types that HTTP input needs."""
+
+import re
+from typing import Any
+
+from marshmallow import RAISE, ValidationError, fields, validate
+from marshmallow import Schema as MarshmallowSchema
+
+# Control and format characters that reorder, hide or break a line; RFC 9839 lists them as problematic.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_CONTROL_BUT_LAYOUT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+class Schema(MarshmallowSchema):
+    """Unknown fields are refused, and fields are documented in the order of their declaration."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class Line(fields.String):
+    """One line of text, trimmed, without control characters, of `shortest` to `longest` characters."""
+
+    default_error_messages = {  # noqa: RUF012  # marshmallow's own way
+        "control": "Must be one line without control characters."
+    }
+    _refused = _CONTROL
+
+    def __init__(self, longest: int, *, shortest: int = 1, **options: Any) -> None:
+        checks = [validate.Length(min=shortest, max=longest), *options.pop("validate", [])]
+        super().__init__(validate=checks, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **options).strip()
+        if self._refused.search(text):
+            raise self.make_error("control")
+        return text
+
+
+class Paragraph(Line):
+    """Text of several lines."""
+
+    default_error_messages = {"control": "Must not hold control characters."}  # noqa: RUF012
+    _refused = _CONTROL_BUT_LAYOUT
+
+
+class Whole(fields.Integer):
+    """A whole number from `least` to `most`; true, 1.0 and "1" are none."""
+
+    def __init__(self, least: int, most: int, **options: Any) -> None:
+        options.setdefault("strict", True)
+        super().__init__(validate=validate.Range(min=least, max=most), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **options)
+
+
+_CODES = {
+    "Missing data for required field.": "required",
+    "Unknown field.": "unknown",
+    "Field may not be null.": "null",
+}
+
+
+def field_errors(messages: Any, *, pointer: str = "") -> list[dict[str, str]]:
+    """Flatten marshmallow's nested messages to one entry a wrong field, each with its JSON pointer."""
+    if isinstance(messages, dict):
+        return [
+            error
+            for key, inner in messages.items()
+            for error in field_errors(inner, pointer=pointer if key == "_schema" else f"{pointer}/{_escape(key)}")
+        ]
+    if isinstance(messages, str):
+        return [{"pointer": pointer, "code": _CODES.get(messages, "invalid"), "message": messages}]
+    return [error for message in messages for error in field_errors(message, pointer=pointer)]
+
+
+def _escape(key: object) -> str:
+    """Escape a key for a JSON pointer (RFC 6901, 3); a hostile name is cut, because the answer echoes it."""
+    return str(key)[:100].replace("~", "~0").replace("/", "~1")
+
+
+def strict_boolean(value: Any) -> Any:
+    """Refuse what only looks like a boolean, such as 1 or "yes"."""
+    if not isinstance(value, bool):
+        raise ValidationError("Must be true or false.")
+    return value
