@@ -8,12 +8,25 @@ import contextlib
 import pytest
 
 from tests.servers.postgres import Postgres, postgres_server
+from tests.servers.processes import adopt_orphans, end_descendants
 from tests.servers.redis import redis_server as start_redis
 from tests.servers.smtp import smtp_server
 from tests.servers.sns import sns_server
 from tests.servers.twilio import twilio_server
 
 CLUSTER = pytest.StashKey[contextlib.ExitStack]()
+
+
+def pytest_configure(config):
+    """The process that began the run sees to it that none outlives it."""
+    if not hasattr(config, "workerinput"):
+        adopt_orphans()
+        config.add_cleanup(no_process_is_left)
+
+
+def no_process_is_left():
+    if left := end_descendants():
+        raise pytest.UsageError("processes outlived the tests: " + "; ".join(left))
 
 
 @pytest.hookimpl(optionalhook=True)

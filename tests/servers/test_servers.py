@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
+from tests.servers.processes import alive
 from tests.servers.waiting import wait_until
 
 MAIL = "From: a@example.com\r\nTo: b@example.com\r\nSubject: Grüße\r\n\r\nHello\r\n".encode()
@@ -242,6 +243,6 @@ def test_servers_die_with_a_killed_owner():
         servers = psutil.Process(owner.pid).children(recursive=True)
         assert {"postgres", "valkey-server"} & {server.name() for server in servers}
         owner.kill()
-    wait_until(lambda: not any(server.is_running() for server in servers), what="servers gone")
+    wait_until(lambda: not any(alive(server) for server in servers), what="servers gone")
     for folder in folders:
         shutil.rmtree(folder)

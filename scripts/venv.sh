@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: goes to the project's root and gives them `use_venv LOCKFILE`.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
+# A relative DATA_DIR is meant from where the command was typed.
+case ${DATA_DIR:-/} in /*) ;; *) export DATA_DIR="$PWD/$DATA_DIR" ;; esac
+cd "$root" || exit 1
+
+# Prints a Python that the project runs on and that can make virtual environments. A shim in front of no Python fails and is passed over.
+find_python() {
+  local name seen='' version
+  for name in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    version=$("$name" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    case $version in
+      3.11 | 3.12 | 3.13)
+        if "$name" -c 'import ensurepip, venv' 2>/dev/null; then
+          "$name" -c 'import sys; print(sys.executable)'
+          return
+        fi
+        seen="$seen $version (without the venv module: install python3-venv)"
+        ;;
+      *) seen="$seen $version" ;;
+    esac
+  done
+  echo "Python 3.11, 3.12 or 3.13 is needed; found:${seen:- none}." >&2
+  return 1
+}
+
+# Makes .venv hold what the lock file says.
+use_venv() {
+  local python=.venv/bin/python
+  "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || python=$(find_python) || exit 1
+  "$python" scripts/venv.py "$1" || exit 1
+}
