@@ -1,0 +1,287 @@
+"""Every setting once: name, type, default and meaning, read from the environment and `.env`."""
+
+import fcntl
+import os
+import re
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote, urlsplit
+
+from dotenv import dotenv_values
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from config_checks import SIGNING_KEYS, is_loopback, unsafe
+
+MISFITS = (ValueError, LookupError, ArgumentError)
+
+
+class Kind(NamedTuple):
+    """What a value must be: in words, and as a parser that raises one of MISFITS."""
+
+    expected: str
+    parse: Callable[[str], Any]
+
+
+def check_form(text: str, pattern: str) -> str:
+    if not re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE):
+        raise ValueError
+    return text
+
+
+def printable(text: str) -> str:
+    # A line break would end up in a mail header or a log line.
+    if not text.isprintable():
+        raise ValueError
+    return text
+
+
+def matching(expected: str, pattern: str) -> Kind:
+    return Kind(expected, lambda text: text and check_form(text, pattern))
+
+
+def listed(expected: str, pattern: str) -> Kind:
+    def parse(text: str) -> list[str]:
+        return [check_form(part.strip(), pattern).lower() for part in text.split(",") if part.strip()]
+
+    return Kind(f"{expected}, separated by commas", parse)
+
+
+def number(low: int, high: int) -> Kind:
+    def parse(text: str) -> int:
+        value = int(check_form(text, "[0-9]{1,12}"))  # int() alone takes "1_000", too
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return Kind(f"a whole number from {low} to {high}", parse)
+
+
+def choice(*names: str) -> Kind:
+    by_folded = {name.casefold(): name for name in names}
+    return Kind(" or ".join(f"`{name}`" for name in names), lambda text: by_folded[text.casefold()])
+
+
+def parse_database_url(text: str) -> str:
+    text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", text)
+    url = make_url(text)
+    known = url.drivername == "sqlite" or (url.drivername == "postgresql+psycopg" and url.database)
+    if not known or (url.port or 0) not in range(65536):
+        raise ValueError
+    return text
+
+
+def parse_redis_url(text: str) -> str:
+    url = urlsplit(text)
+    known = url.path if url.scheme == "unix" else url.scheme in {"redis", "rediss"} and url.hostname
+    if not known or url.port == 0:
+        raise ValueError
+    return text
+
+
+_HOST = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+_ORIGIN = rf"https?://{_HOST}(:[1-9][0-9]{{0,4}})?"
+
+TEXT = Kind("text", str)
+FLAG = Kind("`true` or `false`", lambda text: {"true": True, "false": False}[text.casefold()])
+FOLDER = Kind("a folder", lambda text: Path(text).expanduser().absolute())
+HOSTNAME = matching("a host name or an IP address", rf"{_HOST}|[0-9a-f.]*:[0-9a-f:.]*")
+WEB_URL = matching("an http(s):// address, no slash at its end", rf"{_ORIGIN}(/[^\s?#]*[^\s?#/])?")
+DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
+REDIS = Kind("a redis://, rediss:// or unix:// address", parse_redis_url)
+MAILBOX = matching("`name@host` or `Name <name@host>`", r"[^@<>]*<[^\s@<>,]+@[^\s@<>,]+>|[^\s@<>,]+@[^\s@<>,]+")
+REGION = matching("a region such as us-east-1", r"[a-z0-9-]+")
+# Werkzeug compares Host headers with these to the letter, cuts them at a colon (so IPv6 never fits), fails on "a..b".
+HOSTS = listed("host names without port", r"\.?[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
+# flask-cors takes an entry with a star or a bracket for a regular expression; none gets that far.
+ORIGINS = listed("origins such as https://app.example.com", _ORIGIN)
+
+
+class Derived(NamedTuple):
+    """A default that follows from the settings above it: in words, and as a function."""
+
+    words: str
+    follow: Callable[["Config"], str]
+
+
+class Setting(NamedTuple):
+    """A setting; a plain default is written as in the environment."""
+
+    kind: Kind
+    default: str | Derived
+    meaning: str
+
+
+env: Any = Setting  # Any, so that an attribute has the type written beside its name
+
+
+def in_development(here: str, elsewhere: str) -> Derived:
+    words = f"In development `{here}`" + (f", else `{elsewhere}`" if elsewhere else "")
+    return Derived(words, lambda config: here if config.in_development else elsewhere)
+
+
+OWN_SQLITE = Derived(
+    "`delivery.sqlite3` in `DATA_DIR`",
+    lambda config: URL.create("sqlite", database=f"{config.DATA_DIR}/delivery.sqlite3").render_as_string(),
+)
+OWN_VALKEY = Derived(
+    "`valkey.sock` in `DATA_DIR`", lambda config: f"unix://{quote(str(config.DATA_DIR))}/valkey.sock?db=0"
+)
+OWN_SECRET = Derived("In development random, kept in `DATA_DIR/secrets.env`", lambda _config: "")
+# Nobody can visit 0.0.0.0, and no IPv6 address is a trusted host.
+VISITED = {"0.0.0.0": "127.0.0.1", "::": "localhost", "::1": "localhost"}  # noqa: S104
+OWN_ADDRESS = Derived(
+    "In development `http://HOST:PORT`",
+    lambda config: f"http://{VISITED.get(config.HOST, config.HOST)}:{config.PORT}" if config.in_development else "",
+)
+OWN_TLS = Derived(
+    "In development `none` for a loopback `SMTP_HOST`, else `starttls`",
+    lambda config: "none" if config.in_development and is_loopback(config.SMTP_HOST) else "starttls",
+)
+
+
+class Config:
+    """The settings as attributes, for `app.config.from_object(Config())`."""
+
+    # The API
+    ENVIRONMENT: str = env(choice("development", "production"), "development", "Development is safe on loopback only.")
+    DATA_DIR: Path = env(FOLDER, "./instance", "Holds the SQLite database and the embedded Valkey.")
+    HOST: str = env(HOSTNAME, "127.0.0.1", "Address the API listens on.")
+    PORT: int = env(number(1, 65535), "8000", "Port the API listens on.")
+    PUBLIC_BASE_URL: str = env(WEB_URL, OWN_ADDRESS, "The API's address in links; required in production: https.")
+    TRUSTED_HOSTS: list[str] = env(
+        HOSTS, in_development("localhost,127.0.0.1", ""), "Host headers to answer; required in production."
+    )
+    PROXY_HOPS: int = env(number(0, 10), "0", "Proxies in front whose X-Forwarded headers are believed.")
+    CORS_ORIGINS: list[str] = env(ORIGINS, "", "Web origins whose pages may call the API.")
+    MAX_CONTENT_LENGTH: int = env(number(1024, 1073741824), "1048576", "Largest request body, in bytes.")
+
+    # Stores
+    DATABASE_URL: str = env(DATABASE, OWN_SQLITE, "The database; required in production: PostgreSQL.")
+    DB_POOL_SIZE: int = env(number(1, 1000), "8", "PostgreSQL connections that one process keeps.")
+    DB_POOL_TIMEOUT_SECONDS: int = env(number(1, 300), "5", "Longest wait for a free connection.")
+    DB_STATEMENT_TIMEOUT_SECONDS: int = env(number(1, 3600), "15", "Longest run of one statement on PostgreSQL.")
+    REDIS_URL: str = env(REDIS, OWN_VALKEY, "Redis or Valkey, which wakes the workers.")
+
+    # Secrets and people
+    SECRET_KEY: str = env(TEXT, OWN_SECRET, "Signs links and cursors; required in production: 32 bytes or more.")
+    JWT_SECRET_KEY: str = env(TEXT, OWN_SECRET, "Signs access tokens; required in production: 32 bytes or more.")
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = env(number(1, 1440), "30", "Life of an access token.")
+    REQUIRE_VERIFIED_EMAIL: bool = env(
+        FLAG, in_development("false", "true"), "Whether login waits for a verified e-mail address."
+    )
+    PASSWORD_MIN_LENGTH: int = env(number(8, 128), "12", "Shortest password, in characters.")
+    ARGON2_MEMORY_KIB: int = env(number(128, 4194304), "19456", "Memory that one password hash takes.")
+    ARGON2_TIME_COST: int = env(number(1, 100), "2", "Passes that one password hash takes.")
+    ARGON2_PARALLELISM: int = env(number(1, 16), "1", "Lanes of one password hash.")
+
+    # Mail
+    COMPANY_NAME: str = env(TEXT, "Delivery", "The name that messages are signed with.")
+    MAIL_FROM: str = env(MAILBOX, "Delivery <no-reply@localhost>", "Sender; required in production with SMTP_HOST.")
+    SMTP_HOST: str = env(HOSTNAME, "", "Mail server; when empty, mail is printed.")
+    SMTP_PORT: int = env(number(1, 65535), "587", "Port of the mail server.")
+    SMTP_USER: str = env(TEXT, "", "User name at the mail server; when empty, no login.")
+    SMTP_PASSWORD: str = env(TEXT, "", "Password at the mail server.")
+    SMTP_TLS: str = env(
+        choice("starttls", "tls", "none"), OWN_TLS, "Encryption; in production `none` to loopback only."
+    )
+    SMTP_TIMEOUT_SECONDS: int = env(number(1, 300), "15", "Longest wait for the mail server.")
+
+    # SMS
+    SMS_PROVIDER: str = env(choice("console", "twilio", "sns"), "console", "Who sends SMS; `console` prints them.")
+    SMS_API_KEY: str = env(TEXT, "", "Twilio's account SID, or the AWS access key id.")
+    SMS_API_SECRET: str = env(TEXT, "", "Twilio's auth token, or the AWS secret access key.")
+    SMS_FROM: str = env(TEXT, "", "Sender's number or name; required by Twilio.")
+    SMS_TIMEOUT_SECONDS: int = env(number(1, 300), "15", "Longest wait for the provider.")
+    TWILIO_BASE_URL: str = env(WEB_URL, "https://api.twilio.com", "Twilio, or a service that speaks its protocol.")
+    SNS_ENDPOINT_URL: str = env(WEB_URL, "", "A service that speaks SNS; when empty, AWS.")
+    AWS_REGION: str = env(REGION, "us-east-1", "Region of SNS.")
+
+    # Processes
+    WEB_WORKERS: int = env(number(1, 256), "2", "Web processes.")
+    WEB_THREADS: int = env(number(1, 256), "8", "Threads of one web process.")
+    LOG_LEVEL: str = env(choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "INFO", "Least level to log.")
+    LOG_FORMAT: str = env(choice("json", "text"), in_development("text", "json"), "JSON objects, or lines for people.")
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        raw = read_environment() if environ is None else environ
+        problems: dict[str, str] = {}
+        for name, expected in chain(self._read(raw), unsafe(self, raw)):
+            problems.setdefault(name, expected)
+        if problems:
+            raise ConfigError(problems)
+        if self.in_development and not (self.SECRET_KEY and self.JWT_SECRET_KEY):
+            self._fill_keys()
+
+    @classmethod
+    def load_or_exit(cls) -> Self:
+        """Read the settings, or print a line for each wrong one and exit with EX_CONFIG."""
+        try:
+            config = cls()
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(os.EX_CONFIG)
+        if config.in_development and not is_loopback(config.HOST):
+            sys.stderr.write("HOST: the development environment is safe on loopback only\n")
+        return config
+
+    @property
+    def in_development(self) -> bool:
+        return self.ENVIRONMENT == "development"
+
+    def _read(self, raw: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Set every attribute; a wrong value leaves its default to the checks and to the defaults below."""
+        for name, (kind, default, _) in SETTINGS.items():
+            usual = default if isinstance(default, str) else default.follow(self)
+            given = raw.get(name) or usual
+            setattr(self, name, kind.parse(usual))
+            try:
+                setattr(self, name, kind.parse(printable(given)))
+            except MISFITS:
+                yield name, kind.expected
+
+    def _fill_keys(self) -> None:
+        try:
+            keys = saved_keys(self.DATA_DIR)
+        except OSError:
+            raise ConfigError({"DATA_DIR": "a folder that this user may write to"}) from None
+        for name, key in keys.items():
+            setattr(self, name, getattr(self, name) or key)
+
+
+SETTINGS = {name: it for name, it in vars(Config).items() if isinstance(it, Setting)}
+
+
+class ConfigError(Exception):
+    """The settings cannot be used: which ones, and what is expected, never what was found."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{name}: expected {expected}" for name, expected in problems.items()))
+
+
+def read_environment() -> dict[str, str]:
+    try:
+        saved = dotenv_values(".env", encoding="utf-8")
+    except (OSError, UnicodeError):
+        raise ConfigError({".env": "a UTF-8 text file that this user may read"}) from None
+    return {name: text for name, text in saved.items() if text is not None} | dict(os.environ)
+
+
+def saved_keys(folder: Path) -> dict[str, str]:
+    """Development's keys, made by whichever process comes first; the lock lets nobody see half a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "secrets.env", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        saved = dotenv_values(stream=file)
+        keys = {name: saved.get(name) or secrets.token_urlsafe(48) for name in SIGNING_KEYS}
+        if keys != saved:
+            file.seek(0)
+            file.write("".join(f"{name}={key}\n" for name, key in keys.items()))
+            file.truncate()
+    return keys

@@ -1,0 +1,113 @@
+"""What is refused although it is well formed: secrets, addresses and switches that are not safe in production."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy.engine import make_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from config import Config
+
+SIGNING_KEYS = ("SECRET_KEY", "JWT_SECRET_KEY")
+PLACEHOLDER = re.compile(r"(change|replace)[\W_]*me", re.IGNORECASE)
+GUESSABLE = re.compile(
+    r"(change|replace)[\W_]*me|secret|password|placeholder|insecure|postgres|qwerty|12345678|abcdefgh", re.IGNORECASE
+)
+# Printed in the handbooks of Flask and FastAPI, and copied from there ever since.
+PUBLISHED = {
+    "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+}
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_guessable(secret: str) -> bool:
+    # Only a text made of equal parts is found inside its own double.
+    repeats = len(set(secret)) == 1 or secret in (secret + secret)[1:-1]
+    return repeats or secret in PUBLISHED or bool(GUESSABLE.search(secret))
+
+
+def is_strong(key: str) -> bool:
+    return len(key.encode()) >= 32 and not is_guessable(key)  # noqa: PLR2004 - as many bytes as SHA-256 gives
+
+
+def unsafe(config: Config, raw: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each variable that is unsafe or incomplete, and what is expected of it."""
+    if not config.in_development:
+        yield from raw_problems(config, raw)
+        yield from shared_secrets(config)
+    for rule in SMS_RULES if config.in_development else SMS_RULES + PRODUCTION_RULES:
+        if not rule.met(config):
+            yield rule.name, rule.expected
+
+
+def raw_problems(config: Config, raw: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("DEBUG", "FLASK_DEBUG"):
+        if raw.get(name, "").lower() not in {"", "0", "false", "no"}:  # Flask's own reading of it
+            yield name, "to be off in production"
+    for name in vars(config):
+        if PLACEHOLDER.search(raw.get(name, "")):
+            yield name, "a value of your own instead of the placeholder"
+
+
+def redis_password(config: Config) -> str:
+    return unquote(urlsplit(config.REDIS_URL).password or "")
+
+
+def shared_secrets(config: Config) -> Iterator[tuple[str, str]]:
+    found = {name: getattr(config, name) for name in (*SIGNING_KEYS, "SMTP_PASSWORD", "SMS_API_SECRET")}
+    found |= {"DATABASE_URL": make_url(config.DATABASE_URL).password, "REDIS_URL": redis_password(config)}
+    for (first, one), (second, other) in combinations(found.items(), 2):
+        if one and one == other:
+            yield second, f"a secret other than that of {first}"
+
+
+def database_is_guarded(config: Config) -> bool:
+    url = make_url(config.DATABASE_URL)
+    asked = url.query.get("host", ())
+    groups = [url.host or "", *([asked] if isinstance(asked, str) else asked)]
+    hosts = [host for group in groups for host in group.split(",") if host]  # none: the socket of this machine
+    if all(host.startswith("/") or is_loopback(host) for host in hosts):
+        return True
+    return bool(url.password) and url.password != url.username and not is_guessable(str(url.password))
+
+
+class Rule(NamedTuple):
+    name: str
+    expected: str
+    met: Callable[[Config], object]
+
+
+STRONG = "32 or more random bytes, nothing known or guessable"
+STRONG_PASSWORD = "a password, nothing known or guessable"  # noqa: S105 - words about one
+SMS_RULES = (
+    Rule("SMS_API_KEY", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_KEY or c.SMS_PROVIDER == "console"),
+    Rule("SMS_API_SECRET", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_SECRET or c.SMS_PROVIDER == "console"),
+    Rule("SMS_FROM", "a value for this SMS_PROVIDER", lambda c: c.SMS_FROM or c.SMS_PROVIDER != "twilio"),
+)
+PRODUCTION_RULES = (
+    Rule("SECRET_KEY", STRONG, lambda c: is_strong(c.SECRET_KEY)),
+    Rule("JWT_SECRET_KEY", STRONG, lambda c: is_strong(c.JWT_SECRET_KEY)),
+    Rule("PUBLIC_BASE_URL", "an https:// address in production", lambda c: c.PUBLIC_BASE_URL.startswith("https://")),
+    Rule("TRUSTED_HOSTS", "this API's host names in production", lambda c: c.TRUSTED_HOSTS),
+    Rule("DATABASE_URL", "a postgresql:// address in production", lambda c: not c.DATABASE_URL.startswith("sqlite")),
+    Rule("DATABASE_URL", STRONG_PASSWORD, database_is_guarded),
+    Rule("REDIS_URL", STRONG_PASSWORD, lambda c: not redis_password(c) or not is_guessable(redis_password(c))),
+    Rule(
+        "SMTP_TLS", "`starttls` or `tls`", lambda c: c.SMTP_TLS != "none" or not c.SMTP_HOST or is_loopback(c.SMTP_HOST)
+    ),
+    Rule("MAIL_FROM", "the sender's address", lambda c: not c.SMTP_HOST or "@localhost" not in c.MAIL_FROM),
+)
