@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+# Not sys.executable: the environment that we are about to remove may be the one that runs us.
+BASE_PYTHON = Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info)
 # What each lock file brings: the developers' one holds everything of the other.
 LOCKS = {"requirements.txt": ["requirements.txt"], "requirements-dev.txt": ["requirements-dev.txt", "requirements.txt"]}
 
@@ -45,14 +47,14 @@ def install(lock: str) -> int:
     for name in LOCKS:
         stamp(name).unlink(missing_ok=True)
     commands = [
-        *([] if PYTHON.exists() else [[sys.executable, "-m", "venv", str(VENV)]]),
+        *([] if PYTHON.exists() else [[str(BASE_PYTHON), "-m", "venv", str(VENV)]]),
         # Byte code is made at the first import, of the modules that are imported: a third faster.
         [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--no-compile", "--no-input", "-r", str(ROOT / lock)],
     ]
     for command in commands:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # noqa: S603  our own commands
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own commands
         if done.returncode:
-            say(f"{done.stdout}\nThe installation failed; its output stands above.")
+            say(f"{done.stdout}{done.stderr}\nThe installation failed; its output stands above.")
             return 1
     for name in LOCKS[lock]:
         stamp(name).write_text(checksum(name))
