@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, render_template
+from flask import Response, render_template, request
 
 from delivery.auth import services, sessions
 from delivery.auth.schemas import AddressIn, LoginIn, TokenIn, TokenOut
@@ -14,13 +14,21 @@ from delivery.users.access import user_for
 from delivery.users.schemas import Accepted, UserOut, user_out
 from delivery.web import Blueprint, accepted, answer, caller, no_content, public, signed_in, single
 
-blp = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing in and out.", template_folder="templates")
+blp = Blueprint(
+    "auth",
+    __name__,
+    url_prefix="/api/auth",
+    description="Signing in and out.",
+    template_folder="templates",
+    static_folder="static",
+)
+_CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 @blp.route("/login", methods=("POST",))
 @public
 @blp.errors(400, 401, 413, 415, 422, 503)
-@blp.arguments(LoginIn, location="json_or_form", content_type="application/x-www-form-urlencoded")
+@blp.arguments(LoginIn, location="json_or_form")
 @blp.response(200, TokenOut)
 def login(body: dict[str, Any]) -> Response:
     """Sign in: the OAuth2 password flow (RFC 6749, 4.3) as a form, or {email, password} as JSON."""
@@ -75,13 +83,10 @@ def request_verification(body: dict[str, Any]) -> Response:
 @public
 @blp.errors(422)
 @blp.arguments(TokenIn, location="query")
-@blp.response(200, content_type="text/html", schema={"type": "string"})
+@blp.response(200, {"type": "string"}, content_type="text/html")
 def verify_email_page(args: dict[str, Any]) -> Response:
     """Show a page with a button; it never uses the link up, because mail scanners open links."""
-    page = Response(render_template("auth/verify_email.html", token=args["token"]), mimetype="text/html")
-    page.headers["Cache-Control"] = "no-store"
-    page.headers["Referrer-Policy"] = "no-referrer"
-    return page
+    return _page("Confirm your address", "One click, and your account is ready.", token=args["token"])
 
 
 @blp.route("/verify-email", methods=("POST",))
@@ -89,8 +94,20 @@ def verify_email_page(args: dict[str, Any]) -> Response:
 @blp.errors(400, 413, 415, 422)
 @blp.arguments(TokenIn, location="json_or_form")
 @blp.response(204)
+@blp.alt_response(200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form")
 @transactional
 def verify_email(body: dict[str, Any]) -> Response:
     """Confirm the address that the link was sent to."""
     services.verify_email(body["token"])
-    return no_content()
+    if request.is_json:
+        return no_content()
+    return _page("Thank you", "Your address is confirmed. You can sign in now.")
+
+
+def _page(title: str, words: str, *, token: str | None = None) -> Response:
+    html = render_template("auth/verify_email.html", title=title, words=words, token=token)
+    page = Response(html, mimetype="text/html")
+    page.headers["Cache-Control"] = "no-store"
+    page.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
+    page.headers["Content-Security-Policy"] = _CSP
+    return page

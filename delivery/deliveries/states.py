@@ -47,6 +47,8 @@ TERMINAL = frozenset({_S.DELIVERED, _S.RETURNED, _S.CANCELLED, _S.LOST})
 INITIAL = frozenset({_S.DRAFT, _S.PENDING})
 # Where a parcel that has been picked up cannot go back to.
 BEFORE_PICKUP = frozenset({_S.DRAFT, _S.PENDING, _S.ASSIGNED, _S.CANCELLED})
+# Where a delivery may be deleted, as long as nobody has picked it up.
+DELETABLE = BEFORE_PICKUP | {_S.ON_HOLD, _S.ATTEMPT_FAILED}
 
 _COURIER_TARGETS = frozenset(State) - BEFORE_PICKUP - {_S.LOST}
 

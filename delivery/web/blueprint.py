@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import flask_smorest
 from flask import Flask
@@ -65,6 +65,18 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = Parser()
     PAGINATION_HEADER_NAME = None
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: ClassVar[dict[str, str]] = {
+        **flask_smorest.Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING,
+        "json_or_form": "application/json",
+    }
+
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
+        """Parse the request with a schema and hand the result to the view; `json_or_form` takes either body."""
+        decorate = super().arguments(schema, location=location, **options)
+        if location != "json_or_form":
+            return decorate  # type: ignore[no-any-return]
+        as_form = self.doc(requestBody={"content": {"application/x-www-form-urlencoded": {"schema": schema}}})
+        return lambda view: as_form(decorate(view))
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         return _only_document(super().response(status_code, schema, **options))

@@ -16,11 +16,12 @@ _KEY = "delivery.identify"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The person behind a request."""
+    """Who acts: the person behind a request, or nobody in person (`cli`, `system`)."""
 
-    id: UUID
+    id: UUID | None
     role: str
     session_id: UUID | None = None
+    kind: str = "user"
 
 
 Identify = Callable[[str], Caller]

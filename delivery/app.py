@@ -1,0 +1,73 @@
+"""The factory: the one place where the parts are put together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from delivery import database, events, logs, notifications
+from delivery.auth import access, sessions
+from delivery.auth.routes import blp as auth_blueprint
+from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries.routes import blp as deliveries_blueprint
+from delivery.deliveries.routes import users_blp as user_deliveries_blueprint
+from delivery.extensions import mail, migrate
+from delivery.notifications import cli as notifications_cli
+from delivery.ops import cli_up, cron, doctor, worker
+from delivery.ops import docs as api_documents
+from delivery.ops.health import blp as health_blueprint
+from delivery.subscriptions import COMPOSERS, REACTIONS
+from delivery.users import cli as users_cli
+from delivery.users import passwords
+from delivery.users.routes import blp as users_blueprint
+from delivery.web import Api, callers, problems, requests
+
+
+def create_app(config: Any) -> Flask:
+    """Build the app.
+
+    Args:
+        config: an object or mapping with the settings of config.py.
+    """
+    app = Flask(__name__)
+    app.config.from_mapping(config) if isinstance(config, Mapping) else app.config.from_object(config)
+    _add_parts(app)
+    _add_blueprints(app)
+    _add_commands(app)
+    return app
+
+
+def _add_parts(app: Flask) -> None:
+    logs.init_app(app)
+    database.init_app(app)
+    migrate.init_app(app, database.db, compare_type=True)
+    mail.init_app(app)
+    events.init_app(app, REACTIONS)
+    notifications.init_app(app, COMPOSERS)
+    sessions.init_app(app)
+    passwords.init_app(app)
+    callers.init_app(app, access.identify)
+    requests.init_app(app)
+    CORS(app, origins=app.config["CORS_ORIGINS"], expose_headers=["ETag", "Location", "X-Request-ID"], max_age=600)
+    hops = app.config["PROXY_HOPS"]
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _add_blueprints(app: Flask) -> None:
+    app.url_map.strict_slashes = False
+    app.config.update(api_documents.settings())
+    api = Api(app)
+    problems.init_app(app)
+    for blueprint in (auth_blueprint, users_blueprint, user_deliveries_blueprint, deliveries_blueprint, health_blueprint):
+        api.register_blueprint(blueprint)
+    api_documents.init_app(app, api)
+
+
+def _add_commands(app: Flask) -> None:
+    for group in (users_cli.group, deliveries_cli.group, notifications_cli.group):
+        app.cli.add_command(group)
+    for command in (doctor.doctor, worker.worker, cron.cron, cli_up.up):
+        app.cli.add_command(command)

@@ -1,0 +1,67 @@
+"""The mails about an account: to confirm an address, or that it is taken already."""
+
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import select
+from sqlalchemy.sql.expression import bindparam
+
+from delivery.auth.events import VerificationRequested
+from delivery.database import reader
+from delivery.notifications.channels import Letter, Suppress
+from delivery.notifications.rendering import letter
+from delivery.notifications.services import ClaimedMessage, NewMessage
+from delivery.notifications.states import Channel
+from delivery.tokens import MAX_AGE_SECONDS, Purpose, issue
+from delivery.users.events import AddressTaken, UserRegistered
+from delivery.users.models import User
+
+VERIFY, TAKEN = "verify_email", "already_registered"
+_FACTS = select(
+    User.id, User.name, User.email, User.locale, User.epoch, User.verify_nonce, User.email_verified_at, User.active
+).where(User.id == bindparam("user_id"))
+
+
+def registered(fact: UserRegistered | VerificationRequested) -> list[NewMessage]:
+    return [_message(fact, VERIFY)]
+
+
+def address_taken(fact: AddressTaken) -> list[NewMessage]:
+    return [_message(fact, TAKEN)]
+
+
+def _message(fact: UserRegistered | VerificationRequested | AddressTaken, template: str) -> NewMessage:
+    return NewMessage(
+        channel=Channel.MAIL,
+        audience="account",
+        recipient_id=fact.user_id,
+        template=template,
+        event=template,
+        expires_in_seconds=MAX_AGE_SECONDS[Purpose.VERIFY_EMAIL],
+    )
+
+
+def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
+    """Mint the link now: no token is ever stored."""
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
+    if user.email is None or not user.active or user.email_verified_at is not None:
+        return Suppress("nothing_to_verify")
+    claims = {"uid": str(user.id), "epoch": user.epoch, "nonce": user.verify_nonce}
+    link = f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/verify-email?token={issue(Purpose.VERIFY_EMAIL, claims)}"
+    return _letter(message, user, link=link)
+
+
+def compose_taken(message: ClaimedMessage) -> Letter | Suppress:
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
+    return Suppress("no_address") if user.email is None else _letter(message, user)
+
+
+def _letter(message: ClaimedMessage, user: Any, **words: str) -> Letter | Suppress:
+    return letter(
+        message.template,
+        locale=user.locale,
+        channel=message.channel,
+        address=user.email,
+        context={"name": user.name, "company": current_app.config["COMPANY_NAME"], **words},
+        headers={},
+    )

@@ -1,0 +1,93 @@
+"""The only way to a delivery: what one may not see is not there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, false, true
+
+from delivery.database import reader
+from delivery.deliveries.models import Delivery
+from delivery.deliveries.queries import DELIVERY_BY_ID
+from delivery.deliveries.states import Part
+from delivery.errors import Forbidden, NotFound
+from delivery.users.states import Role
+from delivery.web import Caller
+
+
+class Action(StrEnum):
+    READ = "read"
+    EDIT = "edit"
+    DELETE = "delete"
+    MOVE = "move"
+
+
+_EVERYTHING = frozenset(Action)
+# What each part may do to a delivery that it sees; which moves it may make stands in states.py.
+_MAY: Mapping[Part, frozenset[Action]] = {
+    Part.OWNER: _EVERYTHING,
+    Part.COURIER: frozenset({Action.READ, Action.MOVE}),
+    Part.DISPATCHER: _EVERYTHING,
+}
+_ALL_SEEING = frozenset({Role.DISPATCHER, Role.ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to do one thing to one delivery, as it was when asked; a service looks again before it writes."""
+
+    caller: Caller
+    delivery_id: UUID
+
+
+def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
+    """Return what a caller is to a delivery; a customer who is assigned as courier is no courier."""
+    parts = set()
+    if caller.role in _ALL_SEEING:
+        parts.add(Part.DISPATCHER)
+    if caller.role == Role.COURIER and row.courier_id == caller.id:
+        parts.add(Part.COURIER)
+    if row.owner_id == caller.id:
+        parts.add(Part.OWNER)
+    return frozenset(parts)
+
+
+def visible_to(caller: Caller) -> ColumnElement[bool]:
+    """Return the condition that the deliveries in a caller's lists meet."""
+    if caller.role in _ALL_SEEING:
+        return true()
+    if caller.role == Role.COURIER:
+        return Delivery.courier_id == caller.id
+    if caller.role == Role.CUSTOMER:
+        return Delivery.owner_id == caller.id
+    return false()
+
+
+def check(caller: Caller, row: Any, action: Action) -> None:
+    """Refuse what a caller may not do.
+
+    Raises:
+        NotFound: it is not the caller's to see, or deleted.
+        Forbidden: it may be seen, but not changed like this.
+    """
+    parts = parts_of(caller, row) if row is not None and row.deleted_at is None else frozenset()
+    if not parts:
+        raise NotFound
+    if not any(action in _MAY[part] for part in parts):
+        raise Forbidden("You may see this delivery, but not change it like this.")
+
+
+def delivery_for(caller: Caller, delivery_id: UUID, action: str) -> Row[Any]:
+    """Return a delivery's columns for reading."""
+    row = reader().execute(DELIVERY_BY_ID, {"id": delivery_id}).one_or_none()
+    check(caller, row, Action(action))
+    assert row is not None  # noqa: S101  # check() has refused
+    return row
+
+
+def permit_for(caller: Caller, delivery_id: UUID, action: str) -> Permit:
+    """Return leave to change a delivery."""
+    delivery_for(caller, delivery_id, action)
+    return Permit(caller, delivery_id)

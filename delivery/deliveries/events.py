@@ -1,0 +1,30 @@
+"""What can happen to a delivery, as facts; each is about one row of its history."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    delivery_id: UUID
+    seq: int
+    status: str
+    owner_id: UUID
+    recipient_locale: str
+    recipient_has_email: bool
+    recipient_has_phone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCreated(_Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryMoved(_Fact):
+    from_status: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEdited(_Fact):
+    pass

@@ -1,0 +1,149 @@
+"""/api/deliveries: creating deliveries, moving them on, and looking at them."""
+
+from typing import Any
+
+from flask import Response
+
+from delivery.deliveries import queries, services
+from delivery.deliveries.access import Action, Permit, delivery_for, permit_for, visible_to
+from delivery.deliveries.schemas import (
+    DeliveryArgs,
+    DeliveryIn,
+    DeliveryOut,
+    DeliveryPage,
+    DeliveryPatch,
+    EventPage,
+    MoveIn,
+    delivery_out,
+    event_out,
+)
+from delivery.idempotency import transactional
+from delivery.users.access import user_for
+from delivery.web import (
+    Blueprint,
+    Expected,
+    answer,
+    caller,
+    created,
+    found,
+    if_match,
+    if_match_optional,
+    no_content,
+    signed_in,
+    single,
+)
+from delivery.web.paging import PageArgs, read_cursor, write_cursor
+
+blp = Blueprint("deliveries", __name__, url_prefix="/api/deliveries", description="Deliveries, from order to doorstep.")
+users_blp = Blueprint("user-deliveries", __name__, url_prefix="/api/users", description="The deliveries of one user.")
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return delivery_out(row, allowed=services.allowed_for(caller(), row))
+
+
+@blp.route("", methods=("POST",))
+@signed_in
+@blp.errors(400, 401, 403, 409, 413, 415, 422)
+@blp.arguments(DeliveryIn)
+@blp.response(201, DeliveryOut)
+@transactional
+def create(body: dict[str, Any]) -> Response:
+    """Create a delivery, `pending` at once or, with `draft`, later."""
+    row = services.create(caller(), **body)
+    return created(_shown(row), location=f"/api/deliveries/{row.id}")
+
+
+@blp.route("")
+@signed_in
+@blp.errors(400, 401, 422)
+@blp.arguments(DeliveryArgs, location="query")
+@blp.response(200, DeliveryPage)
+def index(args: dict[str, Any]) -> Response:
+    """List the deliveries that you may see: your own, those assigned to you, or all, by your role."""
+    return _page(args)
+
+
+@users_blp.route("/<uuid:user_id>/deliveries")
+@signed_in
+@found(user_for, "read")
+@blp.errors(400, 401, 404, 422)
+@blp.arguments(DeliveryArgs, location="query")
+@blp.response(200, DeliveryPage)
+def of_user(user: Any, args: dict[str, Any]) -> Response:
+    """List the deliveries that a user owns: your own, or anybody's as an admin."""
+    return _page({**args, "owner_id": user.id})
+
+
+def _page(args: dict[str, Any]) -> Response:
+    sort, limit = args["sort"], args["limit"]
+    after = queries.position(read_cursor(args["cursor"], sort=sort)) if args["cursor"] else None
+    rows = queries.deliveries(visible_to(caller()), sort=sort, after=after, limit=limit + 1, filters=args)
+    page = rows[:limit]
+    more = write_cursor(sort, *queries.position_of(page[-1], sort=sort)) if len(rows) > limit else None
+    return answer({"items": [_shown(row) for row in page], "next_cursor": more})
+
+
+@blp.route("/<uuid:delivery_id>")
+@signed_in
+@found(delivery_for, Action.READ)
+@blp.errors(401, 404)
+@blp.response(200, DeliveryOut)
+def show(row: Any) -> Response:
+    """Read a delivery."""
+    return single(_shown(row))
+
+
+@blp.route("/<uuid:delivery_id>", methods=("PATCH",))
+@signed_in
+@found(permit_for, Action.EDIT)
+@blp.errors(400, 401, 403, 404, 409, 412, 413, 415, 422, 428)
+@blp.arguments(DeliveryPatch)
+@blp.response(200, DeliveryOut)
+@if_match
+@transactional
+def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
+    """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition."""
+    return single(_shown(services.edit(permit, expected=expected, **body)))
+
+
+@blp.route("/<uuid:delivery_id>", methods=("DELETE",))
+@signed_in
+@found(permit_for, Action.DELETE)
+@blp.errors(400, 401, 403, 404, 409, 412, 428)
+@blp.response(204)
+@if_match
+@transactional
+def delete(permit: Permit, *, expected: Expected) -> Response:
+    """Delete a delivery that has not been picked up."""
+    services.delete(permit, expected=expected)
+    return no_content()
+
+
+@blp.route("/<uuid:delivery_id>/transitions", methods=("POST",))
+@signed_in
+@found(permit_for, Action.MOVE)
+@blp.errors(400, 401, 403, 404, 409, 412, 413, 415, 422)
+@blp.arguments(MoveIn)
+@blp.response(200, DeliveryOut)
+@if_match_optional
+@transactional
+def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
+    """Move a delivery to another state; `allowed_transitions` says where it may go."""
+    return single(_shown(services.move(permit, expected=expected, **body)))
+
+
+@blp.route("/<uuid:delivery_id>/events")
+@signed_in
+@found(delivery_for, Action.READ)
+@blp.errors(400, 401, 404, 422)
+@blp.arguments(PageArgs, location="query")
+@blp.response(200, EventPage)
+def timeline(row: Any, args: dict[str, Any]) -> Response:
+    """Read a delivery's history, the oldest event first."""
+    sort, limit = f"events-{row.id}", args["limit"]
+    after = int(read_cursor(args["cursor"], sort=sort)[0]) if args["cursor"] else 0
+    rows = queries.timeline(row.id, after=after, limit=limit + 1)
+    page = rows[:limit]
+    more = write_cursor(sort, page[-1].seq) if len(rows) > limit else None
+    return answer({"items": [event_out(event) for event in page], "next_cursor": more})

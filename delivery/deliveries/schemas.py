@@ -1,0 +1,258 @@
+"""The shapes of deliveries, in and out; shape only: no queries, no current user."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+
+from delivery.deliveries.states import State
+from delivery.users.schemas import Email, Phone, locale_field
+from delivery.web import Line, Paragraph, Schema, Whole
+from delivery.web.paging import PageArgs
+
+_TAGS_AT_MOST = 20
+
+
+def _degrees(most: int, **options: Any) -> fields.Float:
+    return fields.Float(validate=validate.Range(-most, most), **options)
+
+
+def _tag_names(**options: Any) -> fields.List:
+    return fields.List(Line(50), validate=validate.Length(max=_TAGS_AT_MOST), **options)
+
+
+class Location(Schema):
+    lat = _degrees(90, required=True)
+    lng = _degrees(180, required=True)
+
+
+class Address(Schema):
+    line1 = Line(200, required=True, metadata={"example": "12 Harbour Street"})
+    line2 = Line(200, allow_none=True)
+    city = Line(100, required=True, metadata={"example": "Bristol"})
+    region = Line(100, allow_none=True)
+    postcode = Line(20, allow_none=True, metadata={"example": "BS1 4ST"})
+    country = fields.String(
+        required=True,
+        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+        metadata={"example": "GB"},
+    )
+    lat = _degrees(90, allow_none=True)
+    lng = _degrees(180, allow_none=True)
+    notes = Paragraph(500, allow_none=True)
+
+
+class RecipientIn(Schema):
+    name = Line(200, required=True, metadata={"example": "Grace Doorstep"})
+    email = Email(allow_none=True, load_default=None, metadata={"example": "grace@home.example"})
+    phone = Phone(allow_none=True, load_default=None)
+    locale = locale_field(load_default="en")
+
+
+class Package(Schema):
+    weight_grams = Whole(1, 100_000_000, allow_none=True)
+    pieces = Whole(1, 10_000, load_default=1)
+    length_mm = Whole(1, 1_000_000, allow_none=True)
+    width_mm = Whole(1, 1_000_000, allow_none=True)
+    height_mm = Whole(1, 1_000_000, allow_none=True)
+
+
+class Window(Schema):
+    earliest = fields.AwareDateTime(allow_none=True, load_default=None)
+    latest = fields.AwareDateTime(allow_none=True, load_default=None)
+
+    @validates_schema
+    def in_order(self, data: dict[str, Any], **_: Any) -> None:
+        if data["earliest"] and data["latest"] and data["earliest"] > data["latest"]:
+            raise ValidationError("Must not be before `earliest`.", "latest")
+
+
+class Requirements(Schema):
+    photo = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
+    signature = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
+    pin = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
+
+
+class _Writable(Schema):
+    """The fields that a delivery's owner writes; nested objects are written whole."""
+
+    description = Paragraph(2000, allow_none=True)
+    reference = Line(100, allow_none=True, metadata={"description": "Yours; unique among your deliveries.", "example": "order-1001"})
+    pickup = fields.Nested(Address, allow_none=True)
+    package = fields.Nested(Package, allow_none=True)
+    window = fields.Nested(Window, allow_none=True)
+    tags = _tag_names()
+    owner_id = fields.UUID(metadata={"description": "Only a dispatcher or admin may set it."})
+
+    @post_load
+    def flatten(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the table's columns, and the tags."""
+        for name, prefix in (("recipient", "recipient_"), ("window", "window_")):
+            if name in data:
+                nested = data.pop(name) or {"earliest": None, "latest": None}
+                data |= {f"{prefix}{key}": value for key, value in nested.items()}
+        if "tags" in data:
+            data["tags"] = sorted(set(data["tags"]))
+        return data
+
+
+class DeliveryIn(_Writable):
+    item_name = Line(200, required=True, metadata={"example": "Blue bicycle"})
+    recipient = fields.Nested(RecipientIn, required=True)
+    destination = fields.Nested(Address, required=True)
+    requirements = fields.Nested(Requirements, load_default=lambda: Requirements().load({}))
+    draft = fields.Boolean(truthy={True}, falsy={False}, load_default=False, metadata={"description": "Begin as `draft`, not `pending`."})
+
+
+class DeliveryPatch(_Writable):
+    item_name = Line(200)
+    recipient = fields.Nested(RecipientIn)
+    destination = fields.Nested(Address)
+    requirements = fields.Nested(Requirements)
+
+
+class MoveIn(Schema):
+    to = fields.Enum(State, by_value=True, required=True)
+    reason_code = fields.String(
+        allow_none=True,
+        load_default=None,
+        validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+        metadata={"example": "nobody_home"},
+    )
+    note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
+    public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
+    occurred_at = fields.AwareDateTime(load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."})
+    location = fields.Nested(Location, allow_none=True, load_default=None)
+    courier_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "With `assigned`: to whom."})
+
+
+class RecipientOut(Schema):
+    name = fields.String(required=True)
+    email = fields.String(required=True, allow_none=True)
+    phone = fields.String(required=True, allow_none=True)
+    locale = fields.String(required=True)
+
+
+class WindowOut(Schema):
+    earliest = fields.AwareDateTime(required=True, allow_none=True)
+    latest = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class DeliveryOut(Schema):
+    id = fields.UUID(required=True)
+    tracking_number = fields.String(required=True)
+    status = fields.Enum(State, by_value=True, required=True)
+    allowed_transitions = fields.List(
+        fields.Enum(State, by_value=True), required=True, metadata={"description": "Where you may move it now."}
+    )
+    owner_id = fields.UUID(required=True)
+    courier_id = fields.UUID(required=True, allow_none=True)
+    reference = fields.String(required=True, allow_none=True)
+    item_name = fields.String(required=True)
+    description = fields.String(required=True, allow_none=True)
+    recipient = fields.Nested(RecipientOut, required=True)
+    pickup = fields.Nested(Address, required=True, allow_none=True)
+    destination = fields.Nested(Address, required=True)
+    package = fields.Nested(Package, required=True, allow_none=True)
+    window = fields.Nested(WindowOut, required=True)
+    requirements = fields.Nested(Requirements, required=True)
+    tags = fields.List(fields.String(), required=True)
+    version = fields.Integer(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+    picked_up_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class DeliveryPage(Schema):
+    items = fields.List(fields.Nested(DeliveryOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class EventOut(Schema):
+    seq = fields.Integer(required=True, metadata={"description": "The delivery's version after it."})
+    kind = fields.String(required=True, validate=validate.OneOf(["moved", "edited", "assigned", "proof", "corrected"]))
+    from_state = fields.Enum(State, by_value=True, required=True, allow_none=True)
+    to_state = fields.Enum(State, by_value=True, required=True)
+    reason_code = fields.String(required=True, allow_none=True)
+    note = fields.String(required=True, allow_none=True)
+    public_note = fields.String(required=True, allow_none=True)
+    location = fields.Nested(Location, required=True, allow_none=True)
+    actor_type = fields.String(required=True)
+    actor_id = fields.UUID(required=True, allow_none=True)
+    request_id = fields.String(required=True, allow_none=True)
+    occurred_at = fields.AwareDateTime(required=True)
+    recorded_at = fields.AwareDateTime(required=True)
+
+
+class EventPage(Schema):
+    items = fields.List(fields.Nested(EventOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class DeliveryArgs(PageArgs):
+    sort = fields.String(
+        load_default="-created_at", validate=validate.OneOf(["-created_at", "created_at", "-updated_at", "updated_at"])
+    )
+    status = fields.List(fields.Enum(State, by_value=True), load_default=list)
+    tag = _tag_names(load_default=list)
+    courier_id = fields.UUID(load_default=None)
+    owner_id = fields.UUID(load_default=None)
+    reference = Line(100, load_default=None)
+    created_after = fields.AwareDateTime(load_default=None)
+    created_before = fields.AwareDateTime(load_default=None)
+    updated_after = fields.AwareDateTime(load_default=None)
+    updated_before = fields.AwareDateTime(load_default=None)
+    window_after = fields.AwareDateTime(load_default=None)
+    window_before = fields.AwareDateTime(load_default=None)
+    late = fields.Boolean(load_default=False)
+    unassigned = fields.Boolean(load_default=False)
+    q = Line(100, load_default=None, metadata={"description": "Tracking number, reference, or part of the recipient's name."})
+
+
+def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:
+    """Return what DeliveryOut documents; `row` has the columns of queries.COLUMNS."""
+    return {
+        "id": row.id,
+        "tracking_number": row.tracking_number,
+        "status": row.status,
+        "allowed_transitions": allowed,
+        "owner_id": row.owner_id,
+        "courier_id": row.courier_id,
+        "reference": row.reference,
+        "item_name": row.item_name,
+        "description": row.description,
+        "recipient": {
+            "name": row.recipient_name,
+            "email": row.recipient_email,
+            "phone": row.recipient_phone,
+            "locale": row.recipient_locale,
+        },
+        "pickup": row.pickup,
+        "destination": row.destination,
+        "package": row.package,
+        "window": {"earliest": row.window_earliest, "latest": row.window_latest},
+        "requirements": row.requirements,
+        "tags": sorted(row.tags or ()),
+        "version": row.version,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "picked_up_at": row.picked_up_at,
+    }
+
+
+def event_out(row: Any) -> dict[str, Any]:
+    """Return what EventOut documents."""
+    return {
+        "seq": row.seq,
+        "kind": row.kind,
+        "from_state": row.from_state,
+        "to_state": row.to_state,
+        "reason_code": row.reason_code,
+        "note": row.note,
+        "public_note": row.public_note,
+        "location": None if row.lat is None else {"lat": row.lat, "lng": row.lng},
+        "actor_type": row.actor_type,
+        "actor_id": row.actor_id,
+        "request_id": row.request_id,
+        "occurred_at": row.occurred_at,
+        "recorded_at": row.recorded_at,
+    }

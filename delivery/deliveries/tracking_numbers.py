@@ -1,0 +1,22 @@
+"""Tracking numbers: 12 random characters and a check character, in Crockford's base 32."""
+
+import secrets
+
+# Without I, L, O and U, which are misread (Crockford, "Base 32").
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RANDOM_CHARACTERS = 12
+
+
+def new_number() -> str:
+    """Return a new number; 60 random bits cannot be guessed, nor derived from the delivery's id."""
+    body = "".join(secrets.choice(ALPHABET) for _ in range(_RANDOM_CHARACTERS))
+    return body + check_character(body)
+
+
+def check_character(body: str) -> str:
+    """Return the Luhn mod N character; it catches each wrong character and nearly each swap of two (ISO/IEC 7812-1, B)."""
+    total = 0
+    for position, character in enumerate(reversed(body)):
+        doubled = ALPHABET.index(character) * (2 - position % 2)
+        total += doubled // len(ALPHABET) + doubled % len(ALPHABET)
+    return ALPHABET[-total % len(ALPHABET)]

@@ -1,0 +1,93 @@
+"""/healthz and /readyz: is the process alive, and can it serve."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+from flask import Response, current_app
+from marshmallow import fields
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from delivery import jobs
+from delivery.database import reader
+from delivery.web import Blueprint, Schema, answer, public
+
+blp = Blueprint("health", __name__, description="For load balancers and people on call.")
+_KEY = "delivery.known_revisions"
+
+
+class HealthOut(Schema):
+    status = fields.String(required=True)
+
+
+class ReadinessOut(Schema):
+    status = fields.String(required=True, metadata={"description": "ready, migrating or database_down"})
+    degraded = fields.List(fields.String(), required=True, metadata={"description": "Parts that are down, but not needed to serve."})
+
+
+@blp.route("/healthz")
+@public
+@blp.response(200, HealthOut)
+def healthz() -> Response:
+    """Tell that the process answers."""
+    return answer({"status": "ok"})
+
+
+@blp.route("/readyz")
+@public
+@blp.response(200, ReadinessOut)
+@blp.alt_response(503, schema=ReadinessOut)
+def readyz() -> Response:
+    """Tell whether this process can serve: the database is there, and its schema is not behind the code.
+
+    Without Redis it can: messages then wait for the next sweep.
+    """
+    status = _database_status()
+    degraded = [] if _redis_answers() else ["redis"]
+    code = HTTPStatus.OK if status == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
+    headers = {} if status == "ready" else {"Retry-After": "5"}
+    return answer({"status": status, "degraded": degraded}, code, headers=headers)
+
+
+def _database_status() -> str:
+    try:
+        found = reader().execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    except SQLAlchemyError:
+        return "migrating" if _answers() else "database_down"
+    return "migrating" if found is None or is_behind(found) else "ready"
+
+
+def _redis_answers() -> bool:
+    try:
+        with jobs.brief_redis() as redis:
+            redis.ping()
+    except RedisError:
+        return False
+    return True
+
+
+def _answers() -> bool:
+    try:
+        reader().execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def is_behind(revision: str) -> bool:
+    """Tell whether a schema is older than this code; a revision that we do not know is newer."""
+    older = current_app.extensions.get(_KEY)
+    if older is None:
+        script = ScriptDirectory.from_config(_alembic())
+        head = script.get_current_head()
+        older = current_app.extensions[_KEY] = {r.revision for r in script.walk_revisions()} - {head}
+    return revision in older
+
+
+def _alembic() -> AlembicConfig:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(current_app.root_path).parent / "migrations"))
+    return config
