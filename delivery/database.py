@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC as UTC_ZONE
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import UUID
 
 import orjson
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Engine,
     Float,
     MetaData,
+    Table,
     bindparam,
     create_engine,
     event,
@@ -41,6 +42,9 @@ SQLITE_BUSY_SECONDS = 5
 
 
 class Base(DeclarativeBase):
+    if TYPE_CHECKING:
+        __table__: ClassVar[Table]  # SQLAlchemy allows for joins, which we do not map
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -1,7 +1,8 @@
 """The one transaction of a changing request, and the saved answer that makes it safe to repeat.
 
 IETF draft-ietf-httpapi-idempotency-key-header: the key's row is written first, in the same transaction as the
-change. A twin that runs at the same time waits for it, so one effect is all there ever is, and a crash leaves no key behind.
+change. A twin that runs at the same time waits for it, so one effect is all there ever is, and a crash leaves no
+key behind.
 """
 
 import hmac
@@ -81,7 +82,7 @@ def _fingerprint() -> bytes:
     Keyed, because a body may hold a password, and a plain fast hash of it would be a gift.
     """
     query = "&".join(sorted(request.query_string.decode("latin-1").split("&")))
-    head = "\n".join((request.method, request.path, query, request.mimetype))
+    head = f"{request.method}\n{request.path}\n{query}\n{request.mimetype}"
     secret = current_app.config["SECRET_KEY"].encode()
     return hmac.digest(secret, head.encode() + b"\n" + request.get_data(cache=True), "sha256")
 

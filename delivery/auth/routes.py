@@ -94,7 +94,9 @@ def verify_email_page(args: dict[str, Any]) -> Response:
 @blp.errors(400, 413, 415, 422)
 @blp.arguments(TokenIn, location="json_or_form")
 @blp.response(204)
-@blp.alt_response(200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form")
+@blp.alt_response(
+    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
+)
 @transactional
 def verify_email(body: dict[str, Any]) -> Response:
     """Confirm the address that the link was sent to."""

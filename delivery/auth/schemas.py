@@ -9,7 +9,9 @@ from delivery.web import Schema
 class LoginIn(Schema):
     """RFC 6749, 4.3.2, as a form; the same with `email` as JSON."""
 
-    username = fields.String(validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."})
+    username = fields.String(
+        validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."}
+    )
     email = fields.String(validate=validate.Length(max=LONGEST_EMAIL))
     password = fields.String(required=True, load_only=True, validate=validate.Length(max=LONGEST_PASSWORD))
     grant_type = fields.String(validate=validate.OneOf(["password"]))

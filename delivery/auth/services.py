@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Row, select, update
+from sqlalchemy import select, update
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock, events
@@ -22,7 +22,7 @@ _CREDENTIALS = select(User.id, User.epoch, User.password_hash, User.active, User
 )
 
 
-def authenticate(email: str, password: str) -> Row[Any]:
+def authenticate(email: str, password: str) -> Any:
     """Return id, epoch and password_hash of whoever has these credentials; reads only.
 
     Raises:
@@ -35,11 +35,11 @@ def authenticate(email: str, password: str) -> Row[Any]:
     return user
 
 
-def _must_verify_first(user: Row[Any]) -> bool:
+def _must_verify_first(user: Any) -> bool:
     return bool(current_app.config["REQUIRE_VERIFIED_EMAIL"]) and user.email_verified_at is None
 
 
-def keep_new_hash(user: Row[Any], password_hash: str) -> None:
+def keep_new_hash(user: Any, password_hash: str) -> None:
     """Replace a hash that was made at an older cost, unless the password changed meanwhile."""
     db.session.execute(
         update(_users)
@@ -78,5 +78,5 @@ def verify_email(token: str) -> None:
         )
         .values(email_verified_at=clock.now(), verify_nonce=None, version=_users.c.version + 1, updated_at=clock.now())
     )
-    if db.session.execute(statement).rowcount != 1:
+    if db.session.execute(statement.returning(_users.c.id)).one_or_none() is None:
         raise invalid_token()

@@ -20,8 +20,8 @@ from delivery.users.models import User
 SENDER, RECIPIENT = "sender", "recipient"
 _MAIL, _SMS = Channel.MAIL, Channel.SMS
 # Event, audience, channels: what is on by default (design: who is told).
-_BOTH_BY_MAIL = {SENDER: (_MAIL,), RECIPIENT: (_MAIL,)}
-_BOTH_AND_SMS = {SENDER: (_MAIL,), RECIPIENT: (_MAIL, _SMS)}
+_BOTH_BY_MAIL: dict[str, tuple[Channel, ...]] = {SENDER: (_MAIL,), RECIPIENT: (_MAIL,)}
+_BOTH_AND_SMS: dict[str, tuple[Channel, ...]] = {SENDER: (_MAIL,), RECIPIENT: (_MAIL, _SMS)}
 TOLD: dict[str, dict[str, tuple[Channel, ...]]] = {
     "created": _BOTH_BY_MAIL,
     State.OUT_FOR_DELIVERY: {RECIPIENT: (_MAIL, _SMS)},

@@ -21,10 +21,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
-from delivery.deliveries.states import INITIAL, State
+from delivery.deliveries.states import BEFORE_PICKUP, INITIAL, State
 
 _STATES = ", ".join(f"'{state}'" for state in State)
 _INITIAL = ", ".join(sorted(f"'{state}'" for state in INITIAL))
+_BEFORE_PICKUP = ", ".join(sorted(f"'{state}'" for state in BEFORE_PICKUP))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 _ALIVE = text("deleted_at IS NULL")
 
@@ -36,10 +37,10 @@ class Delivery(Base):
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATES})", name="status"),
         CheckConstraint("version >= 1", name="version"),
-        CheckConstraint("window_earliest IS NULL OR window_latest IS NULL OR window_earliest <= window_latest", name="window"),
+        CheckConstraint("NOT window_earliest > window_latest", name="window"),
         CheckConstraint("status <> 'assigned' OR courier_id IS NOT NULL", name="courier"),
         CheckConstraint(
-            "picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ('draft', 'pending', 'assigned', 'cancelled'))",
+            f"picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ({_BEFORE_PICKUP}))",
             name="no_way_back",
         ),
         UniqueConstraint("owner_id", "reference", name="uq_deliveries_reference"),
@@ -53,7 +54,9 @@ class Delivery(Base):
         Index("ix_deliveries_courier", "courier_id", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
         Index("ix_deliveries_status", "status", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
         Index("ix_deliveries_updated", "updated_at", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
-        Index("ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
+        Index(
+            "ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE
+        ),
     )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, bindparam
 
@@ -19,7 +20,7 @@ from delivery.deliveries.states import TERMINAL
 class _json_list(FunctionElement[list[str]]):  # noqa: N801  # reads as the SQL function that it is
     """All values of a group, as a JSON array."""
 
-    type = Json
+    type = Json  # type: ignore[assignment]  # a list of strings, as JSON
     inherit_cache = True
 
 
@@ -33,10 +34,15 @@ def _sqlite_json_list(element: _json_list, compiler: SQLCompiler, **options: Any
     return f"json_group_array({compiler.process(element.clauses, **options)})"
 
 
-def _tags_of(delivery_id: ColumnElement[UUID]) -> ScalarSelect[list[str]]:
+def _tags_of(delivery_id: InstrumentedAttribute[UUID]) -> ScalarSelect[list[str]]:
     """Return a delivery's tags with its own row: no second statement, no N+1."""
     joined = delivery_tags.join(Tag.__table__, Tag.id == delivery_tags.c.tag_id)
-    return select(_json_list(Tag.name)).select_from(joined).where(delivery_tags.c.delivery_id == delivery_id).scalar_subquery()
+    return (
+        select(_json_list(Tag.name))
+        .select_from(joined)
+        .where(delivery_tags.c.delivery_id == delivery_id)
+        .scalar_subquery()
+    )
 
 
 # What an answer shows; `deleted_at` is for access.py.
@@ -84,11 +90,10 @@ def position(written: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _beyond(keys: Sequence[Any], position: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
-    if len(keys) == 1:
-        return keys[0] < position[0] if descending else keys[0] > position[0]
     typed = tuple_(*(bindparam(None, value, type_=key.type) for key, value in zip(keys, position, strict=True)))
     row = tuple_(*keys)
-    return row < typed if descending else row > typed
+    beyond: ColumnElement[bool] = row < typed if descending else row > typed
+    return beyond
 
 
 def _conditions(filters: dict[str, Any]) -> list[ColumnElement[bool]]:
@@ -116,7 +121,7 @@ def _late(_wanted: bool) -> ColumnElement[bool]:  # noqa: FBT001  # the value of
 
 
 _FILTERS: dict[str, Any] = {
-    "status": lambda states: Delivery.status.in_(states),
+    "status": Delivery.status.in_,
     "courier_id": lambda value: Delivery.courier_id == value,
     "owner_id": lambda value: Delivery.owner_id == value,
     "reference": lambda value: Delivery.reference == value,
@@ -175,4 +180,4 @@ def by_number(number: str) -> UUID | None:
 def count_by_status() -> dict[str, int]:
     """Return how many deliveries there are in each state."""
     query = select(Delivery.status, func.count()).where(Delivery.deleted_at.is_(None)).group_by(Delivery.status)
-    return {status: count for status, count in reader().execute(query)}
+    return dict(reader().execute(query).tuples().all())

@@ -16,7 +16,7 @@ def _degrees(most: int, **options: Any) -> fields.Float:
     return fields.Float(validate=validate.Range(-most, most), **options)
 
 
-def _tag_names(**options: Any) -> fields.List:
+def _tag_names(**options: Any) -> fields.List[Any]:
     return fields.List(Line(50), validate=validate.Length(max=_TAGS_AT_MOST), **options)
 
 
@@ -76,7 +76,9 @@ class _Writable(Schema):
     """The fields that a delivery's owner writes; nested objects are written whole."""
 
     description = Paragraph(2000, allow_none=True)
-    reference = Line(100, allow_none=True, metadata={"description": "Yours; unique among your deliveries.", "example": "order-1001"})
+    reference = Line(
+        100, allow_none=True, metadata={"description": "Yours; unique among your deliveries.", "example": "order-1001"}
+    )
     pickup = fields.Nested(Address, allow_none=True)
     package = fields.Nested(Package, allow_none=True)
     window = fields.Nested(Window, allow_none=True)
@@ -100,7 +102,9 @@ class DeliveryIn(_Writable):
     recipient = fields.Nested(RecipientIn, required=True)
     destination = fields.Nested(Address, required=True)
     requirements = fields.Nested(Requirements, load_default=lambda: Requirements().load({}))
-    draft = fields.Boolean(truthy={True}, falsy={False}, load_default=False, metadata={"description": "Begin as `draft`, not `pending`."})
+    draft = fields.Boolean(
+        truthy={True}, falsy={False}, load_default=False, metadata={"description": "Begin as `draft`, not `pending`."}
+    )
 
 
 class DeliveryPatch(_Writable):
@@ -120,7 +124,9 @@ class MoveIn(Schema):
     )
     note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
     public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
-    occurred_at = fields.AwareDateTime(load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."})
+    occurred_at = fields.AwareDateTime(
+        load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."}
+    )
     location = fields.Nested(Location, allow_none=True, load_default=None)
     courier_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "With `assigned`: to whom."})
 
@@ -205,7 +211,9 @@ class DeliveryArgs(PageArgs):
     window_before = fields.AwareDateTime(load_default=None)
     late = fields.Boolean(load_default=False)
     unassigned = fields.Boolean(load_default=False)
-    q = Line(100, load_default=None, metadata={"description": "Tracking number, reference, or part of the recipient's name."})
+    q = Line(
+        100, load_default=None, metadata={"description": "Tracking number, reference, or part of the recipient's name."}
+    )
 
 
 def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:

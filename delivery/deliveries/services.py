@@ -159,10 +159,7 @@ def allowed_for(caller: Caller, row: Any) -> list[State]:
     return allowed(State(row.status), parts_of(caller, row), picked_up=row.picked_up_at is not None)
 
 
-_EMPTY: dict[str, Any] = dict.fromkeys(
-    ("courier_id", "reference", "description", "pickup", "package", "window_earliest", "window_latest")
-    + ("picked_up_at", "deleted_at")
-)
+_EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c if column.nullable)
 
 
 def _insert_once(values: dict[str, Any]) -> None:

@@ -76,7 +76,5 @@ def is_legal(source: State, target: State, *, picked_up: bool) -> bool:
 def allowed(source: State, parts: frozenset[Part], *, picked_up: bool) -> list[State]:
     """Return the states that somebody with these parts may move a delivery to, in the order of State."""
     return [
-        target
-        for target in State
-        if is_legal(source, target, picked_up=picked_up) and MOVES[source, target] & parts
+        target for target in State if is_legal(source, target, picked_up=picked_up) and MOVES[source, target] & parts
     ]

@@ -14,7 +14,7 @@ def new_number() -> str:
 
 
 def check_character(body: str) -> str:
-    """Return the Luhn mod N character; it catches each wrong character and nearly each swap of two (ISO/IEC 7812-1, B)."""
+    """Return the Luhn mod N character (ISO/IEC 7812-1, B): any wrong character shows, and nearly any swap of two."""
     total = 0
     for position, character in enumerate(reversed(body)):
         doubled = ALPHABET.index(character) * (2 - position % 2)

@@ -20,7 +20,8 @@ _DESCRIPTION = """
 Delivery takes a delivery from order to doorstep, lets everybody concerned see where it is, and tells them.
 
 Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer ...`. Errors are
-`application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes any POST or PATCH safe to repeat.
+`application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes a POST or PATCH safe to
+repeat.
 """
 pages = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/static")
 

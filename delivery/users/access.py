@@ -14,7 +14,7 @@ from delivery.web import Caller
 _BY_ID = select(*User.__table__.columns).where(User.id == bindparam("id"), User.erased_at.is_(None))
 
 
-def user_for(caller: Caller, user_id: UUID, _action: str) -> Row[tuple[object, ...]]:
+def user_for(caller: Caller, user_id: UUID | None, _action: str) -> Row[tuple[object, ...]]:
     """Return the columns of a user whom the caller may read and change.
 
     Raises:

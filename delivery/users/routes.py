@@ -28,7 +28,9 @@ from delivery.web import (
 )
 from delivery.web.paging import uuid_position, write_cursor
 
-blp = Blueprint("users", __name__, url_prefix="/api/users", description="Accounts: who people are and what their role is.")
+blp = Blueprint(
+    "users", __name__, url_prefix="/api/users", description="Accounts: who people are and what their role is."
+)
 _ADMIN_ONLY = frozenset({"role", "active"})
 
 

@@ -69,7 +69,9 @@ class UserIn(Schema):
     phone = Phone(allow_none=True, load_default=None)
     locale = locale_field(load_default="en")
     time_zone = fields.String(validate=known_zone, load_default="UTC")
-    role = fields.Enum(Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."})
+    role = fields.Enum(
+        Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."}
+    )
 
 
 class UserPatch(Schema):

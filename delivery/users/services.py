@@ -87,14 +87,9 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     expected.check(seen.version)
     events.publish(UserLeft(user_id))
     now = clock.now()
-    db.session.execute(
-        update(_users)
-        .where(_users.c.id == user_id)
-        .values(
-            name="Erased user", email=None, phone=None, password_hash="", active=False, first_admin=False,
-            epoch=seen.epoch + 1, version=seen.version + 1, updated_at=now, erased_at=now,
-        )  # fmt: skip
-    )
+    nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
+    gone = {"epoch": seen.epoch + 1, "version": seen.version + 1, "updated_at": now, "erased_at": now}
+    db.session.execute(update(_users).where(_users.c.id == user_id).values(name="Erased user", **nothing, **gone))
     events.publish(AccessRevoked(user_id))
 
 

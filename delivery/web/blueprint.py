@@ -94,7 +94,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
-    def doc(self, **description: Any) -> Callable[[View], View]:  # type: ignore[override]  # static there
+    def doc(self, **description: Any) -> Callable[[View], View]:  # static there
         return _only_document(flask_smorest.Blueprint.doc(**description))
 
     def route(self, rule: str, *, methods: tuple[str, ...] = ("GET",), **options: Any) -> Callable[[View], View]:

@@ -20,7 +20,7 @@ class PageArgs(Schema):
 
 def write_cursor(sort: str, *position: Any) -> str:
     """Return the cursor of the row at `position` in this order."""
-    return _serializer().dumps([sort, *map(str, position)])  # type: ignore[no-any-return]
+    return str(_serializer().dumps([sort, *map(str, position)]))
 
 
 def read_cursor(cursor: str, *, sort: str) -> list[str]:
@@ -35,7 +35,7 @@ def read_cursor(cursor: str, *, sort: str) -> list[str]:
         raise Malformed("The cursor is not one that this list gave out.", code="bad_cursor") from None
     if written_for != sort:
         raise Malformed("The cursor belongs to another sort order.", code="bad_cursor")
-    return position
+    return list(position)
 
 
 def uuid_position(cursor: str | None, *, sort: str) -> UUID | None:

@@ -1,0 +1,163 @@
+"""What most tests stand on: the app on either database, a client, people, and what was sent to them."""
+
+import shutil
+from contextlib import contextmanager
+from datetime import timedelta
+
+import flask_migrate
+import pytest
+from config import Config
+from delivery import clock
+from delivery.app import create_app
+from delivery.database import db
+
+from tests.factories import People
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+# One hash costs microseconds instead of 20 ms; test_passwords.py holds the real figures.
+CHEAP_HASHES = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1"}
+
+
+def settings(folder, **more):
+    """The environment of a test app."""
+    given = {"DATA_DIR": str(folder), "ENVIRONMENT": "development", "LOG_FORMAT": "json", **CHEAP_HASHES, **more}
+    return Config(environ={name: str(value) for name, value in given.items()})
+
+
+def migrate(app):
+    with app.app_context():
+        flask_migrate.upgrade(directory="migrations")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    """A migrated SQLite database to copy: quicker than migrating for each test."""
+    folder = tmp_path_factory.mktemp("template")
+    app = create_app(settings(folder))
+    migrate(app)
+    close(app)
+    return folder / "delivery.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres, tmp_path_factory):
+    """A migrated PostgreSQL database of this worker, emptied after each test."""
+    with postgres.database() as url:
+        app = create_app(settings(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url))
+        migrate(app)
+        close(app)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """The URL of a migrated, empty database; each test that asks for it runs on both."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.sqlite3"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    url = request.getfixturevalue("postgres_template")
+    yield url
+    empty(url, tmp_path)
+
+
+def empty(url, tmp_path):
+    """Take every row out; the triggers that guard the history are off for it, as only a superuser can do."""
+    app = create_app(settings(tmp_path, DATABASE_URL=url))
+    tables = ", ".join(table.name for table in db.metadata.sorted_tables)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        connection.exec_driver_sql(f"TRUNCATE {tables} CASCADE")
+    close(app)
+
+
+def close(app):
+    with app.app_context():
+        db.engine.dispose()
+        app.extensions["delivery.read_engine"].dispose()
+
+
+@pytest.fixture
+def make_app(database_url, redis_server, tmp_path):
+    """Call it with settings for another app on this test's database; all are closed after the test."""
+    apps = []
+
+    def make(**more):
+        given = {"DATABASE_URL": database_url, "REDIS_URL": redis_server.url, **more}
+        app = create_app(settings(tmp_path, **given))
+        app.testing = False  # errors are answered as in production
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        close(app)
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app()
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def people(app):
+    """Accounts in the database, signed in: people.customer(), people.courier(), ..."""
+    return People(app)
+
+
+@pytest.fixture
+def api(client, people):
+    """A signed-in customer's view of the API."""
+    return people.customer()
+
+
+@pytest.fixture(autouse=True)
+def real_clock():
+    """Time that a test moved goes back after it."""
+    yield
+    clock.offset = timedelta()
+
+
+@pytest.fixture
+def travel():
+    """Call it with a timedelta's arguments to move both clocks: this process's and the database's."""
+
+    def move(**duration):
+        clock.offset += timedelta(**duration)
+
+    return move
+
+
+@contextmanager
+def counted(app):
+    """Count the statements that both engines run: `with counted(app) as statements: ...`."""
+    from sqlalchemy import event
+
+    statements = []
+
+    def note(_connection, _cursor, statement, *_):
+        statements.append(statement)
+
+    with app.app_context():
+        engines = [db.engine, app.extensions["delivery.read_engine"]]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def count_statements(app):
+    return lambda: counted(app)
+
+
