@@ -59,7 +59,8 @@ class OutboxMessage(Base):
     seq: Mapped[int | None]
     event: Mapped[str] = mapped_column(String(40))
     template: Mapped[str] = mapped_column(String(40))
-    locale: Mapped[str] = mapped_column(String(15))
+    # None: the account's own, looked up when the message is sent.
+    locale: Mapped[str | None] = mapped_column(String(15))
     # First in, first out within a lane; other lanes pass.
     lane: Mapped[str] = mapped_column(String(100))
     data: Mapped[dict[str, Any]] = mapped_column(Json)

@@ -37,6 +37,7 @@ class Outcome(StrEnum):
 OPEN = frozenset({MessageState.PENDING, MessageState.SENDING})
 # What a person may send again under the same id; a message that arrived gets a new id instead.
 RESENDABLE = frozenset({MessageState.FAILED, MessageState.DEAD, MessageState.UNCERTAIN})
+REPEATED_AS_NEW = frozenset({MessageState.SENT, MessageState.DELIVERED})
 
 MINUTE, HOUR = 60, 3600
 # Seconds to wait before each attempt; the first entry is the first attempt.
@@ -45,3 +46,30 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
 SMS_EXPIRES_SECONDS = 2 * HOUR
+JITTER = 0.2
+RETRY_AFTER_MAX_SECONDS = 24 * HOUR
+
+# Templates that may reach a person twice: a second link is harmless, none is not. Of all others a worker that died
+# while it sent leaves an uncertain row, which nobody sends again but a person.
+REPEATABLE = frozenset({"verify_email", "already_registered"})
+
+_SETTLED: dict[Outcome, MessageState] = {
+    Outcome.SENT: MessageState.SENT,
+    Outcome.PERMANENT: MessageState.FAILED,
+    Outcome.UNCERTAIN: MessageState.UNCERTAIN,
+    Outcome.SUPPRESSED: MessageState.SUPPRESSED,
+    Outcome.EXPIRED: MessageState.DEAD,
+}
+
+
+def after(outcome: Outcome, *, channel: Channel, attempts: int, repeatable: bool) -> tuple[MessageState, float | None]:
+    """Return the state that an attempt's outcome leads to and, when it is pending, the base seconds to wait.
+
+    `attempts` counts this one. An uncertain message is tried again only where twice is harmless.
+    """
+    if outcome is Outcome.TEMPORARY or (outcome is Outcome.UNCERTAIN and repeatable):
+        ladder = LADDERS[channel]
+        if attempts < len(ladder):
+            return MessageState.PENDING, ladder[attempts]
+        return MessageState.DEAD, None
+    return _SETTLED[outcome], None

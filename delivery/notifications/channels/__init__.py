@@ -1,0 +1,84 @@
+"""What a channel is: it takes a letter, carries it to a provider, and says what its failures mean."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+_ADDRESSES = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+|\+?\d[\d\s()-]{6,}\d")
+_ERROR_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message in words, addressed. Text messages have neither subject, HTML nor headers."""
+
+    address: str
+    text: str
+    subject: str = ""
+    html: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """There is nothing to send, and why: no_address, opted_out, ..."""
+
+    reason: str
+
+
+class Failure(Exception):
+    """A letter was not sent, for certain.
+
+    Args:
+        error_class: what happened, in one word for machines.
+        message: what the provider said; addresses in it are blotted out, since it is kept and shown.
+        permanent: another attempt would fail the same way.
+        retry_after_seconds: when the provider asked to come back.
+    """
+
+    def __init__(
+        self, error_class: str, message: str, *, permanent: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        self.error_class = error_class
+        self.message = _ADDRESSES.sub("***", message)[:_ERROR_MAX]
+        self.permanent = permanent
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{error_class}: {self.message}")
+
+
+class Unreachable(Failure):
+    """The provider does not serve us now, whatever the letter: down, refusing our credentials, or too busy."""
+
+
+class Unknown(Failure):
+    """The provider had all of the letter and did not answer: sent or not, nobody can tell."""
+
+
+class Transport(Protocol):
+    """One provider of a channel. A process keeps one of each and uses it in one thread."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name, as kept with each attempt."""
+
+    @property
+    def hand_off_size(self) -> int:
+        """How many letters are on record as handed off at once; so many may be uncertain after a crash."""
+
+    def open(self) -> None:
+        """Connect, unless connected.
+
+        Raises:
+            Unreachable: no letter will get through now.
+        """
+
+    def send(self, message_id: UUID, letter: Letter) -> str | None:
+        """Send a letter, under its message's id where the provider takes one; return the provider's reference.
+
+        Raises:
+            Failure: not sent; Unreachable and Unknown say more.
+        """
+
+    def close(self) -> None:
+        """Disconnect; must not raise."""

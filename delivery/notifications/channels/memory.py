@@ -1,0 +1,32 @@
+"""Memory: keeps letters and fails on demand; for tests."""
+
+from collections import deque
+from uuid import UUID
+
+from delivery.notifications.channels import Failure, Letter
+
+
+class MemoryTransport:
+    """Keeps what was sent; `failures` are raised first, one at each send, and `refusals` at each opening."""
+
+    name = "memory"
+
+    def __init__(self, *, hand_off_size: int = 10) -> None:
+        self.hand_off_size = hand_off_size
+        self.sent: list[tuple[UUID, Letter]] = []
+        self.failures: deque[Failure | None] = deque()
+        self.refusals: deque[Failure] = deque()
+
+    def open(self) -> None:
+        if self.refusals:
+            raise self.refusals.popleft()
+
+    def send(self, message_id: UUID, letter: Letter) -> str | None:
+        failure = self.failures.popleft() if self.failures else None
+        if failure is not None:
+            raise failure
+        self.sent.append((message_id, letter))
+        return f"memory-{len(self.sent)}"
+
+    def close(self) -> None:
+        """Nothing to disconnect from."""

@@ -1,0 +1,126 @@
+"""Writing messages into the outbox, and sending them once more; all in the caller's transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, select, update
+
+from delivery import clock, logs
+from delivery.database import after_commit, db, new_id, now
+from delivery.notifications import alarm
+from delivery.notifications.models import OutboxMessage
+from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE, SMS_EXPIRES_SECONDS, Channel, MessageState
+
+_messages = OutboxMessage.__table__
+# What a message that is sent again under a new id has in common with the first.
+_COPIED = (
+    "channel", "audience", "recipient_id", "delivery_id", "seq", "event", "template", "locale", "lane", "data",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to be told to one recipient through one channel.
+
+    `recipient_id` is a user's id, or a delivery's for the person who receives it; never an address. `data` is plain
+    JSON without secrets or personal data. A text message that nobody could send for two hours is of no more use.
+    """
+
+    channel: Channel
+    audience: str
+    recipient_id: UUID
+    template: str
+    event: str
+    locale: str | None = None
+    delivery_id: UUID | None = None
+    seq: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    expires_in_seconds: float | None = None
+
+
+def add(messages: Iterable[NewMessage]) -> None:
+    """Write messages in one statement, to be sent when the transaction has committed and never if it does not."""
+    rows = [_row(message) for message in messages]
+    if not rows:
+        return
+    # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
+    statement = insert(_messages).values(next_at=now(), created_at=now()).returning(_messages.c.id)
+    db.session.connection().execute(statement, rows)
+    for channel in dict.fromkeys(row["channel"] for row in rows):
+        after_commit(_wake, channel)
+
+
+def _row(message: NewMessage) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "channel": message.channel,
+        "audience": message.audience,
+        "recipient_id": message.recipient_id,
+        "delivery_id": message.delivery_id,
+        "seq": message.seq,
+        "event": message.event,
+        "template": message.template,
+        "locale": message.locale,
+        "lane": f"{message.channel}:{message.recipient_id}:{message.delivery_id or ''}",
+        "data": dict(message.data),
+        "state": MessageState.PENDING,
+        "attempts": 0,
+        "expires_at": _expiry(message),
+        "request_id": logs.current_request_id(),
+    }
+
+
+def _expiry(message: NewMessage) -> Any:
+    seconds = message.expires_in_seconds
+    if seconds is None and message.channel is Channel.SMS:
+        seconds = SMS_EXPIRES_SECONDS
+    return None if seconds is None else clock.now() + timedelta(seconds=seconds)
+
+
+def _wake(channel: str) -> None:
+    alarm.wake(channel)
+
+
+def resend(message_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+    """Send messages once more, as a person decided; return the id under which each will go out, None where it will not.
+
+    One that failed gets another attempt under its own id. One that arrived gets a new id, since mailboxes discard an
+    id that they have seen. One that is still on its way, or was never to be sent, is left alone.
+    """
+    chosen = select(_messages).where(_messages.c.id.in_(message_ids)).order_by(_messages.c.id).with_for_update()
+    rows = db.session.execute(chosen).all()
+    resent: dict[UUID, UUID | None] = dict.fromkeys(message_ids)
+    resent.update({row.id: _retry(row) for row in rows if row.state in RESENDABLE})
+    resent.update({row.id: _repeat(row) for row in rows if row.state in REPEATED_AS_NEW})
+    for channel in dict.fromkeys(row.channel for row in rows if resent[row.id]):
+        after_commit(_wake, channel)
+    return resent
+
+
+def _retry(row: Row[Any]) -> UUID:
+    values = {"state": MessageState.PENDING, "settled_at": None, "handoff_at": None, "expires_at": _new_expiry(row)}
+    db.session.execute(update(_messages).where(_messages.c.id == row.id).values(next_at=now(), **values))
+    identity: UUID = row.id
+    return identity
+
+
+def _repeat(row: Row[Any]) -> UUID:
+    identity = new_id()
+    same = {name: getattr(row, name) for name in _COPIED}
+    fresh = {
+        "id": identity,
+        "resend_of": row.id,
+        "expires_at": _new_expiry(row),
+        "request_id": logs.current_request_id(),
+    }
+    values = same | fresh | {"state": MessageState.PENDING, "attempts": 0, "next_at": now(), "created_at": now()}
+    db.session.execute(insert(_messages).values(values))
+    return identity
+
+
+def _new_expiry(row: Row[Any]) -> datetime | None:
+    """Give the message as long as it had at first."""
+    return None if row.expires_at is None else clock.now() + (row.expires_at - row.created_at)
