@@ -1,0 +1,82 @@
+"""The scheduler process: each second it sees to it that whatever is due gets done; two of them do no harm."""
+
+import logging
+import signal
+import time
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from delivery import clock, jobs
+from delivery.notifications import alarm, claims
+from delivery.notifications.jobs import deliver
+from delivery.notifications.states import Channel
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+# How long a sweep itself sends when there is no queue to wake a worker by.
+SLICE_SECONDS = 5.0
+BACK_OFF_MAX_SECONDS = 10.0
+HEARTBEAT_KEY, HEARTBEAT_TTL_SECONDS = "delivery:cron:heartbeat", 60
+
+
+@click.command()
+@with_appcontext
+def cron() -> None:
+    """Sweep each second: wake the workers for messages that are due.
+
+    Run one, or two for safety. Without Redis the sweep sends by itself, slower. SIGTERM ends it cleanly.
+
+    \b
+    Example:
+      flask cron
+    """  # noqa: D301  \b keeps click from wrapping
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, jobs.request_stop)
+    logger.info("cron started")
+    run()
+    logger.info("cron stopped")
+
+
+def run() -> None:
+    """Sweep until this process is asked to stop; an outage of the database or of Redis is survived."""
+    failures = 0
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  Flask's documented way
+    while not jobs.stopping():
+        began = time.monotonic()
+        try:
+            # A context of its own each time, so that no connection outlives an error.
+            with app.app_context():
+                sweep()
+            failures = 0
+        except SQLAlchemyError as error:
+            failures += 1
+            logger.warning("the sweep failed", extra={"error_class": type(error).__name__, "count": failures})
+        pause = min(SWEEP_SECONDS * 2**failures, BACK_OFF_MAX_SECONDS) if failures else SWEEP_SECONDS
+        jobs.pause(pause - (time.monotonic() - began))
+
+
+def sweep() -> None:
+    """Wake a worker for each channel in which something is due; send here where nobody can be woken."""
+    beat()
+    for channel in claims.due_channels():
+        if not alarm.wake(channel):
+            _deliver_here(channel)
+
+
+def _deliver_here(channel: Channel) -> None:
+    logger.warning("sending without a worker", extra={"channel": channel})
+    deliver(channel, seconds=SLICE_SECONDS)
+
+
+def beat() -> None:
+    """Leave a sign of life for those who watch."""
+    try:
+        with jobs.brief_redis() as redis:
+            redis.set(HEARTBEAT_KEY, clock.now().isoformat(), ex=HEARTBEAT_TTL_SECONDS)
+    except RedisError as error:
+        logger.debug("no heartbeat", extra={"error_class": type(error).__name__})
