@@ -1,36 +1,18 @@
-"""The settings: how they are read, what is refused, and that the papers say the same."""
+"""The settings: how they are read, and how a wrong value is told."""
 
 import os
-import re
-import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from dotenv import dotenv_values
 from flask import Flask
 from redis.connection import parse_url
 
-from config import SETTINGS, Config, ConfigError, Derived
+from config import SETTINGS, Config, ConfigError
+from tests.settings import PRODUCTION, refused
 
 ROOT = Path(__file__).parent.parent
-PRODUCTION = {
-    "ENVIRONMENT": "production",
-    "DATABASE_URL": "postgresql://delivery:Vb7-w2Kq9_Zt@db:5432/delivery",
-    "REDIS_URL": "redis://:m4Xr-Tq81_Lw@redis:6379/0",
-    "SECRET_KEY": "q7Vd2-LzX9mBn4_RtY6wKc1FhJ8sPg3Q",
-    "JWT_SECRET_KEY": "Zx5_Tn8vGb2-MkL4pWq9RdC7yHs1JfU6",
-    "PUBLIC_BASE_URL": "https://delivery.example.org",
-    "TRUSTED_HOSTS": "delivery.example.org",
-}
-
-
-def refused(environ):
-    with pytest.raises(ConfigError) as caught:
-        Config(environ)
-    return caught.value.problems
 
 
 def development(tmp_path, **environ):
@@ -203,150 +185,6 @@ def test_wrong_values_leave_no_folder_behind(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-# Production
-
-
-def test_production_starts_with_everything_in_order():
-    assert Config(PRODUCTION).DATABASE_URL.startswith("postgresql+psycopg://")
-
-
-@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY", "PUBLIC_BASE_URL", "TRUSTED_HOSTS", "DATABASE_URL"])
-def test_production_refuses_what_is_missing(name):
-    assert list(refused(PRODUCTION | {name: ""})) == [name]
-
-
-@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
-@pytest.mark.parametrize(
-    "value",
-    [
-        "q7Vd2-LzX9mBn4_RtY6wKc1FhJ8sPg3",
-        "a" * 64,
-        "q7Vd2-LzX9m" * 4,
-        "changeme-q7Vd2-LzX9mBn4_RtY6wKc1FhJ8sPg3Q",
-        "my-super-secret-key-that-nobody-will-ever-find",
-        "your-256-bit-secret-your-256-bit-secreT",
-        "0123456789abcdefghijklmnopqrstuv",
-        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-    ],
-)
-def test_production_refuses_short_and_known_secrets(name, value):
-    assert list(refused(PRODUCTION | {name: value})) == [name]
-
-
-@pytest.mark.parametrize(
-    ("changed", "name"),
-    [
-        ({"JWT_SECRET_KEY": PRODUCTION["SECRET_KEY"]}, "JWT_SECRET_KEY"),
-        ({"SMTP_PASSWORD": PRODUCTION["SECRET_KEY"]}, "SMTP_PASSWORD"),
-        ({"SMS_API_SECRET": PRODUCTION["JWT_SECRET_KEY"]}, "SMS_API_SECRET"),
-        ({"REDIS_URL": "redis://:Vb7-w2Kq9_Zt@redis"}, "REDIS_URL"),
-    ],
-)
-def test_production_refuses_one_secret_for_two_purposes(changed, name):
-    assert list(refused(PRODUCTION | changed)) == [name]
-
-
-@pytest.mark.parametrize(
-    ("changed", "name"),
-    [
-        ({"DEBUG": "1"}, "DEBUG"),
-        ({"FLASK_DEBUG": "true"}, "FLASK_DEBUG"),
-        ({"DATABASE_URL": "sqlite:////srv/delivery.sqlite3"}, "DATABASE_URL"),
-        ({"PUBLIC_BASE_URL": "http://delivery.example.org"}, "PUBLIC_BASE_URL"),
-        ({"TRUSTED_HOSTS": "*"}, "TRUSTED_HOSTS"),
-        ({"DATABASE_URL": "postgresql://delivery@db/delivery"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://delivery:postgres@db/delivery"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://delivery:delivery@db/delivery"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://delivery:change%2Dme@db/delivery"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://delivery@/delivery?host=db"}, "DATABASE_URL"),
-        ({"DATABASE_URL": "postgresql://delivery@/delivery?host=/run/postgresql&host=db"}, "DATABASE_URL"),
-        ({"REDIS_URL": "redis://:password1@redis"}, "REDIS_URL"),
-        ({"SMTP_HOST": "mail.example.org", "MAIL_FROM": "a@example.org", "SMTP_TLS": "none"}, "SMTP_TLS"),
-        ({"SMTP_HOST": "mail.example.org"}, "MAIL_FROM"),
-        ({"COMPANY_NAME": "CHANGE-ME"}, "COMPANY_NAME"),
-    ],
-)
-def test_production_refuses_what_is_not_safe(changed, name):
-    assert list(refused(PRODUCTION | changed)) == [name]
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"FLASK_DEBUG": "0", "DEBUG": "false"},
-        {"DATABASE_URL": "postgresql:///delivery"},
-        {"DATABASE_URL": "postgresql://delivery:postgres@127.0.0.1/delivery"},
-        {"DATABASE_URL": "postgresql://delivery@[::1]:5432/delivery"},
-        {"DATABASE_URL": "postgresql://delivery@/delivery?host=/run/postgresql"},
-        {"REDIS_URL": "redis://redis:6379/0"},
-        {"REDIS_URL": ""},
-        {"SMTP_HOST": "127.0.0.1", "SMTP_TLS": "none", "MAIL_FROM": "Delivery <a@example.org>"},
-    ],
-)
-def test_production_allows_what_stays_on_the_machine_or_is_switched_off(changed):
-    Config(PRODUCTION | changed)
-
-
-@pytest.mark.parametrize("base", [{}, PRODUCTION])
-@pytest.mark.parametrize(
-    ("given", "missing"),
-    [
-        ({"SMS_PROVIDER": "twilio"}, ["SMS_API_KEY", "SMS_API_SECRET", "SMS_FROM"]),
-        ({"SMS_PROVIDER": "twilio", "SMS_API_KEY": "AC1", "SMS_API_SECRET": "t"}, ["SMS_FROM"]),
-        ({"SMS_PROVIDER": "sns", "SMS_API_KEY": "AKIA1"}, ["SMS_API_SECRET"]),
-    ],
-)
-def test_a_provider_without_its_credentials_is_refused_everywhere(base, given, missing):
-    assert list(refused(base | given)) == missing
-
-
-# Development's keys
-
-
-def test_keys_are_made_once_and_kept_for_their_owner_alone(tmp_path):
-    first, second = development(tmp_path / "new"), development(tmp_path / "new")
-
-    keys = (first.SECRET_KEY, first.JWT_SECRET_KEY)
-    assert keys == (second.SECRET_KEY, second.JWT_SECRET_KEY)
-    assert len(set(keys)) == 2
-    assert min(map(len, keys)) >= 32
-    assert stat.S_IMODE((tmp_path / "new" / "secrets.env").stat().st_mode) == 0o600
-
-
-def test_a_given_key_is_used_and_not_written_down(tmp_path):
-    config = development(tmp_path, SECRET_KEY="mine")
-
-    assert config.SECRET_KEY == "mine"
-    assert "mine" not in (tmp_path / "secrets.env").read_text()
-
-
-def test_half_a_file_is_completed(tmp_path):
-    (tmp_path / "secrets.env").write_text("SECRET_KEY=kept\n# and a long remark of somebody about this file" * 9)
-
-    config = development(tmp_path)
-
-    assert config.SECRET_KEY == "kept"
-    assert config.JWT_SECRET_KEY == development(tmp_path).JWT_SECRET_KEY
-
-
-def test_processes_that_start_together_agree(tmp_path):
-    script = "from config import Config; c = Config(); print(c.SECRET_KEY, c.JWT_SECRET_KEY)"
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA_DIR": str(tmp_path / "data")}
-
-    def start(_):
-        return subprocess.check_output([sys.executable, "-c", script], env=environ, cwd=tmp_path)
-
-    with ThreadPoolExecutor(6) as pool:
-        assert len(set(pool.map(start, range(6)))) == 1
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").touch()
-
-    assert list(refused({"DATA_DIR": str(tmp_path / "file" / "below")})) == ["DATA_DIR"]
-
-
 # Starting
 
 
@@ -394,76 +232,3 @@ def test_development_off_loopback_is_warned_of(tmp_path, host, lines):
 
     assert ended.returncode == 0
     assert len(ended.stderr.splitlines()) == lines
-
-
-# Papers
-
-
-def test_every_setting_says_what_it_means_in_a_sentence():
-    for name, setting in SETTINGS.items():
-        assert setting.meaning.endswith("."), name
-        assert "|" not in setting.meaning + setting.kind.expected, name
-
-
-def test_the_documentation_lists_the_settings_as_they_are():
-    page = (ROOT / "docs" / "configuration.md").read_text()
-
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
-
-    assert rows == [
-        f"| `{name}` | {kind.expected} | {documented(default)} | {meaning} |"
-        for name, (kind, default, meaning) in SETTINGS.items()
-    ]
-
-
-def documented(default):
-    if isinstance(default, Derived):
-        return default.words
-    return f"`{default}`" if default else ""
-
-
-def explained(name):
-    _, default, meaning = SETTINGS[name]
-    return f"# {meaning} Default: {default.words}." if isinstance(default, Derived) else f"# {meaning}"
-
-
-def entries(file):
-    """Give the comment and the name of each entry, as they stand in the file."""
-    return re.findall(r"^(# .+)\n#?([A-Z0-9_]+)=", (ROOT / file).read_text(), re.MULTILINE)
-
-
-@pytest.mark.parametrize("file", [".env.example", ".env.prod.example"])
-def test_the_examples_list_and_explain_every_setting(file):
-    assert entries(file) == [(explained(name), name) for name in SETTINGS]
-
-
-def uncommented(file, tmp_path):
-    copy = tmp_path / "copy.env"
-    copy.write_text(re.sub(r"^#(?=[A-Z0-9_]+=)", "", (ROOT / file).read_text(), flags=re.MULTILINE))
-    return dotenv_values(copy)
-
-
-def test_the_example_for_development_holds_the_defaults_and_sets_nothing(tmp_path):
-    assert dotenv_values(ROOT / ".env.example") == {}
-    assert uncommented(".env.example", tmp_path) == {
-        name: "" if isinstance(default, Derived) else default for name, (_, default, _) in SETTINGS.items()
-    }
-
-
-def test_the_example_for_production_is_refused_until_its_placeholders_are_replaced(tmp_path):
-    example = dotenv_values(ROOT / ".env.prod.example")
-    placeholders = {name for name, value in example.items() if "CHANGE-ME" in value}
-
-    assert set(refused(example)) == placeholders
-    assert placeholders > {"SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL", "PUBLIC_BASE_URL", "TRUSTED_HOSTS"}
-    Config(
-        example
-        | PRODUCTION
-        | {"SMTP_HOST": "mail.example.org", "MAIL_FROM": "a@b.org", "SMTP_USER": "u", "SMTP_PASSWORD": "p"}
-    )
-    unset = {name: value for name, value in uncommented(".env.prod.example", tmp_path).items() if name not in example}
-    assert unset == {name: documented_text(SETTINGS[name].default) for name in unset}
-
-
-def documented_text(default):
-    return "" if isinstance(default, Derived) else default
