@@ -1,7 +1,6 @@
 """The supervisor: keeps the processes of the system alive, and stops them in the right order when asked to."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
@@ -23,8 +22,8 @@ class Supervisor:
         self.pause, self.tries = pause, tries
         self.stores: list[Child] = []
         self.others: list[Child] = []
-        self._asked = threading.Event()
-        self._hurried = False
+        # Plain flags: an Event that is set in a signal handler may deadlock with the wait which the signal interrupted.
+        self._asked = self._hurried = False
 
     def heed_signals(self) -> None:
         """Let SIGINT, SIGTERM and a closed terminal stop us; the second one hurries."""
@@ -34,8 +33,7 @@ class Supervisor:
             signal.signal(signal.SIGHUP, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._hurried = self._asked.is_set()
-        self._asked.set()
+        self._asked, self._hurried = True, self._asked
 
     def wait_for(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait until `ready()`; a death before that is final."""
@@ -46,8 +44,9 @@ class Supervisor:
                     raise CannotRun(f"{_obituary(child)} before {what} was ready; its output stands above.")
             if time.monotonic() > end:
                 raise CannotRun(f"{what} was not ready within {seconds:.0f} s.")
-            if self._asked.wait(TICK_SECONDS / 2):
+            if self._asked:
                 raise StopAsked
+            time.sleep(TICK_SECONDS / 2)
 
     def start(self, children: list[Child], *new: Child) -> None:
         """Start new members of a group."""
@@ -57,7 +56,8 @@ class Supervisor:
 
     def watch(self, tick: Callable[[], None]) -> None:
         """Keep everything alive until we are asked to stop; `tick()` is called ten times a second."""
-        while not self._asked.wait(TICK_SECONDS):
+        while not self._asked:
+            time.sleep(TICK_SECONDS)
             tick()
             for child in self._all():
                 self._keep_alive(child)
@@ -74,7 +74,7 @@ class Supervisor:
 
     def restart_others(self) -> None:
         """Let everything but the store finish and start again with the code as it is now."""
-        _finish(self.others, seconds=FINISH_SECONDS, hurried=self._asked.is_set)
+        _finish(self.others, seconds=FINISH_SECONDS, hurried=lambda: self._asked)
         for child in self.others:
             child.failures = 0
             child.start()

@@ -1,0 +1,136 @@
+"""`flask up` for real: one command starts everything, one signal stops it, and what goes wrong is one clear line."""
+
+import json
+import signal
+import socket
+import stat
+import time
+import urllib.request
+
+import pytest
+
+from tests.servers.processes import alive
+from tests.servers.system import RunningSystem
+from tests.servers.waiting import wait_until
+
+KEYS = {
+    "SECRET_KEY": "a-key-for-tests-of-40-characters-exactly",
+    "JWT_SECRET_KEY": "another-key-for-tests-of-40-characters!",
+}
+
+
+@pytest.fixture
+def up(tmp_path):
+    """Call it to start the system; whatever still runs after the test is stopped."""
+    started = []
+
+    def start(*options, folder=tmp_path / "data", **environ):
+        system = RunningSystem(folder, *options, **environ)
+        started.append(system)
+        return system
+
+    yield start
+    for system in started:
+        if system.process.poll() is None:
+            system.stop()
+
+
+def log_in(system):
+    body = json.dumps({"email": "admin@example.com", "password": system.admin_password}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{system.port}/api/auth/login", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def one_of_each(system):
+    """The first process of each name: those that the supervisor itself started."""
+    return [(process, name) for process, name in system.members() if process.ppid() == system.process.pid]
+
+
+def is_replaced(name, victim, *, system):
+    return any(other == name and process != victim for process, other in one_of_each(system))
+
+
+def last_seen(processes, *, until):
+    """When each process was last seen alive, watched until `until()`."""
+    seen = {}
+    while not until():
+        now = time.monotonic()
+        seen.update({name: now for process, name in processes if alive(process)})
+        time.sleep(0.005)
+    return seen
+
+
+def test_a_first_start_gives_everything_and_a_signal_stops_it_in_order(up, tmp_path):
+    system = up().wait_until_ready()
+    assert system.get("/readyz") == 200
+    assert log_in(system)["access_token"]
+    members = system.members()
+    assert {name for _, name in members} == {"valkey", "gunicorn", "worker", "cron"}
+    assert stat.S_IMODE((tmp_path / "data" / "delivery.sqlite3").stat().st_mode) == 0o600
+
+    began = time.monotonic()
+    system.process.terminate()
+    seen = last_seen(members, until=lambda: system.process.poll() is not None)
+    assert time.monotonic() - began < 10
+    assert system.process.returncode == 0
+    assert max(seen, key=seen.get) == "valkey"
+    assert not any(alive(process) for process, _ in members)
+
+
+def test_a_later_start_makes_no_admin_and_survives_deaths(up):
+    first = up().wait_until_ready()
+    assert first.admin_password
+    members = first.members()
+    first.kill()
+    began = time.monotonic()
+    second = up().wait_until_ready()
+    assert second.admin_password is None
+    assert not any(alive(process) for process, _ in members)
+    assert time.monotonic() - began < 15  # the old ones may take ten seconds to leave
+
+    for victim, name in one_of_each(second):
+        victim.kill()
+        wait_until(lambda name=name, victim=victim: is_replaced(name, victim, system=second), what=f"another {name}")
+    assert second.get("/readyz") == 200
+    assert second.stop(signal.SIGINT) == 0
+
+
+def test_servers_of_the_operator_are_used_instead(up, postgres_url, redis_server):
+    system = up(DATABASE_URL=postgres_url, REDIS_URL=redis_server.url).wait_until_ready()
+    assert "valkey" not in {name for _, name in system.members()}
+    assert log_in(system)["access_token"]
+    assert wait_until(redis_server.client().keys, what="a key of ours in that Redis")
+    assert system.stop() == 0
+
+
+def refusal(system, *, code=1):
+    """The one line that it said before it gave up."""
+    assert system.process.wait(timeout=20) == code
+    system.stop()
+    [line] = system.output.splitlines()
+    return line
+
+
+def test_a_taken_port_is_one_clear_line(up):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal(up(PORT=str(port))) == (
+            f"flask up: cannot listen on 127.0.0.1, port {port}: Address already in use. Set HOST or PORT."
+        )
+
+
+def test_an_unwritable_folder_is_one_clear_line(up, tmp_path):
+    (tmp_path / "file").touch()  # a folder below a file: nobody can write there, not even root
+    folder = tmp_path / "file" / "data"
+    assert refusal(up(folder=folder, **KEYS)) == f"flask up: cannot write to DATA_DIR {folder}: Not a directory."
+    assert "DATA_DIR" in refusal(up(folder=folder), code=78)
+
+
+def test_a_database_that_is_none_is_one_clear_line(up, tmp_path):
+    (tmp_path / "notes.txt").write_text("These are notes, and nothing that SQLite could read." * 100)
+    line = refusal(up(DATABASE_URL=f"sqlite:///{tmp_path}/notes.txt"))
+    assert line.startswith("flask up: the database was not brought up to date:")
+    assert line.endswith("file is not a database")
