@@ -17,14 +17,16 @@ from tests.servers.folders import short_folder
 from tests.servers.waiting import wait_until
 
 # A test cluster is thrown away: nothing needs to reach the disk.
-FAST = [
+FAST = (
     "fsync=off",
     "full_page_writes=off",
     "synchronous_commit=off",
     "wal_level=minimal",
     "max_wal_senders=0",
     "autovacuum=off",
-]
+)
+# As in production, for measuring; only autovacuum stays off, since it would come at any moment.
+DURABLE = ("fsync=on", "full_page_writes=on", "synchronous_commit=on", "autovacuum=off", "shared_buffers=256MB")
 LIMITS = [
     "listen_addresses=",
     "max_connections=200",
@@ -61,13 +63,13 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(*, binaries=None):
+def postgres_server(*, binaries=None, settings=FAST):
     """Start a cluster, stop it at the end; the leash stops it when this process is killed."""
     with short_folder("pg-") as folder:
         user = server_user()
         tools = reachable(Path(binaries) if binaries else find_binaries(), folder=folder, user=user)
         initialise(tools, folder=folder, user=user)
-        process = start(tools, folder=folder, user=user)
+        process = start(tools, folder=folder, user=user, settings=settings)
         try:
             wait_until(lambda: answers(folder, process), what=f"PostgreSQL (see {folder}/log)", seconds=30)
             yield Postgres(folder)
@@ -104,13 +106,7 @@ def server_user():
 
 def reachable(tools, *, folder, user):
     """The binaries where that user can run them: a copy when they lie below a private home."""
-    if (
-        not user
-        or subprocess.run(
-            [tools / "postgres", "--version"], capture_output=True, check=False, **identity(user)
-        ).returncode
-        == 0
-    ):
+    if runs(tools / "postgres", user=user):
         return tools
     package = tools.parent.parent
     shutil.copytree(tools.parent, folder / package.name / tools.parent.name, symlinks=True)
@@ -118,6 +114,13 @@ def reachable(tools, *, folder, user):
     if libraries.exists():  # the wheel's binaries look for them beside the package
         shutil.copytree(libraries, folder / libraries.name)
     return folder / package.name / tools.parent.name / "bin"
+
+
+def runs(binary, *, user):
+    try:
+        return subprocess.run([binary, "--version"], capture_output=True, check=False, **identity(user)).returncode == 0
+    except PermissionError:
+        return False
 
 
 def identity(user):
@@ -149,8 +152,8 @@ def initialise(tools, *, folder, user):
         raise RuntimeError(f"initdb failed: {done.stderr}")
 
 
-def start(tools, *, folder, user):
-    options = [word for setting in FAST + LIMITS for word in ("-c", setting)]
+def start(tools, *, folder, user, settings):
+    options = [word for setting in (*LIMITS, *settings) for word in ("-c", setting)]
     command = [str(tools / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *options]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
