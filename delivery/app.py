@@ -61,7 +61,13 @@ def _add_blueprints(app: Flask) -> None:
     app.config.update(api_documents.settings())
     api = Api(app)
     problems.init_app(app)
-    for blueprint in (auth_blueprint, users_blueprint, user_deliveries_blueprint, deliveries_blueprint, health_blueprint):
+    for blueprint in (
+        auth_blueprint,
+        users_blueprint,
+        user_deliveries_blueprint,
+        deliveries_blueprint,
+        health_blueprint,
+    ):
         api.register_blueprint(blueprint)
     api_documents.init_app(app, api)
 

@@ -10,7 +10,8 @@ from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.services import release_user
 from delivery.events import Reaction
-from delivery.notifications.services import Composer, NewMessage, add
+from delivery.notifications.registry import Composer
+from delivery.notifications.services import NewMessage, add
 from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
 
 

@@ -1,13 +1,14 @@
 """How Alembic reaches the database: one migration at a time, and none that waits long for a lock."""
 
+from alembic import context
+from sqlalchemy import Connection, text
+
 import delivery.auth.models
 import delivery.deliveries.models
 import delivery.idempotency
 import delivery.notifications.models
 import delivery.users.models  # noqa: F401  # each registers its tables
-from alembic import context
 from delivery.database import Base, db
-from sqlalchemy import Connection, text
 
 ADVISORY_LOCK = 0x64656C69  # any number, the same for all: "deli"
 

@@ -16,7 +16,7 @@ from tests.factories import People
 pytest_plugins = ["tests.servers.fixtures"]
 
 # One hash costs microseconds instead of 20 ms; test_passwords.py holds the real figures.
-CHEAP_HASHES = {"ARGON2_MEMORY_KIB": "8", "ARGON2_TIME_COST": "1"}
+CHEAP_HASHES = {"ARGON2_MEMORY_KIB": "128", "ARGON2_TIME_COST": "1"}
 
 
 def settings(folder, **more):
@@ -159,5 +159,3 @@ def counted(app):
 @pytest.fixture
 def count_statements(app):
     return lambda: counted(app)
-
-

@@ -9,8 +9,9 @@ from sqlalchemy.sql.expression import bindparam
 from delivery.auth.events import VerificationRequested
 from delivery.database import reader
 from delivery.notifications.channels import Letter, Suppress
+from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.rendering import letter
-from delivery.notifications.services import ClaimedMessage, NewMessage
+from delivery.notifications.services import NewMessage
 from delivery.notifications.states import Channel
 from delivery.tokens import MAX_AGE_SECONDS, Purpose, issue
 from delivery.users.events import AddressTaken, UserRegistered

@@ -12,8 +12,9 @@ from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, Delivery
 from delivery.deliveries.models import Delivery, DeliveryEventDetail
 from delivery.deliveries.states import State
 from delivery.notifications.channels import Letter, Suppress
+from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.rendering import letter
-from delivery.notifications.services import ClaimedMessage, NewMessage
+from delivery.notifications.services import NewMessage
 from delivery.notifications.states import Channel
 from delivery.users.models import User
 

@@ -25,7 +25,9 @@ class HealthOut(Schema):
 
 class ReadinessOut(Schema):
     status = fields.String(required=True, metadata={"description": "ready, migrating or database_down"})
-    degraded = fields.List(fields.String(), required=True, metadata={"description": "Parts that are down, but not needed to serve."})
+    degraded = fields.List(
+        fields.String(), required=True, metadata={"description": "Parts that are down, but not needed to serve."}
+    )
 
 
 @blp.route("/healthz")

@@ -11,13 +11,21 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "3e8f0dfab2af"
+revision = "d389737af8e6"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 TIME = sa.DateTime(timezone=True)
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+STATES = (
+    "'draft', 'pending', 'assigned', 'picked_up', 'in_transit', 'out_for_delivery', 'delivered', "
+    "'attempt_failed', 'on_hold', 'returning', 'returned', 'cancelled', 'lost'"
+)
+MESSAGE_STATES = (
+    "'pending', 'sending', 'sent', 'delivered', 'failed', 'dead', 'uncertain', 'suppressed', 'superseded', 'cancelled'"
+)
+TOLD_ONCE = ["channel", "recipient_id", "delivery_id", "seq", "audience"]
 TABLES = [
     "idempotency_keys",
     "tags",
@@ -90,11 +98,11 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
         sa.Column("erased_at", TIME, nullable=True),
-        sa.CheckConstraint("role IN ('customer', 'courier', 'dispatcher', 'admin')", name="ck_users_role"),
-        sa.CheckConstraint("email = lower(email)", name="ck_users_email_folded"),
-        sa.CheckConstraint("erased_at IS NOT NULL OR email IS NOT NULL", name="ck_users_email"),
-        sa.CheckConstraint("erased_at IS NULL OR (NOT active AND email IS NULL)", name="ck_users_erased"),
-        sa.CheckConstraint("version >= 1", name="ck_users_version"),
+        sa.CheckConstraint("role IN ('customer', 'courier', 'dispatcher', 'admin')", name="role"),
+        sa.CheckConstraint("email = lower(email)", name="email_folded"),
+        sa.CheckConstraint("erased_at IS NOT NULL OR email IS NOT NULL", name="email"),
+        sa.CheckConstraint("erased_at IS NULL OR (NOT active AND email IS NULL)", name="erased"),
+        sa.CheckConstraint("version >= 1", name="version"),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
     )
     op.create_index("ix_users_role", "users", ["role", "id"])
@@ -140,19 +148,14 @@ def upgrade() -> None:
         sa.Column("picked_up_at", TIME, nullable=True),
         sa.Column("deleted_at", TIME, nullable=True),
         sa.CheckConstraint(
-            "picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ('draft', 'pending', 'assigned', 'cancelled'))",
-            name="ck_deliveries_no_way_back",
+            "picked_up_at IS NULL OR (deleted_at IS NULL"
+            " AND status NOT IN ('assigned', 'cancelled', 'draft', 'pending'))",
+            name="no_way_back",
         ),
-        sa.CheckConstraint("status <> 'assigned' OR courier_id IS NOT NULL", name="ck_deliveries_courier"),
-        sa.CheckConstraint(
-            "status IN ('draft', 'pending', 'assigned', 'picked_up', 'in_transit', 'out_for_delivery', 'delivered', 'attempt_failed', 'on_hold', 'returning', 'returned', 'cancelled', 'lost')",
-            name="ck_deliveries_status",
-        ),
-        sa.CheckConstraint("version >= 1", name="ck_deliveries_version"),
-        sa.CheckConstraint(
-            "window_earliest IS NULL OR window_latest IS NULL OR window_earliest <= window_latest",
-            name="ck_deliveries_window",
-        ),
+        sa.CheckConstraint("status <> 'assigned' OR courier_id IS NOT NULL", name="courier"),
+        sa.CheckConstraint(f"status IN ({STATES})", name="status"),
+        sa.CheckConstraint("NOT window_earliest > window_latest", name="window"),
+        sa.CheckConstraint("version >= 1", name="version"),
         sa.ForeignKeyConstraint(["courier_id"], ["users.id"], name="fk_deliveries_courier_id"),
         *([] if is_postgresql() else [newest_event()]),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name="fk_deliveries_owner_id"),
@@ -183,19 +186,13 @@ def upgrade() -> None:
         sa.Column("occurred_at", TIME, nullable=False),
         sa.Column("recorded_at", TIME, nullable=False),
         sa.CheckConstraint(
-            "kind IN ('moved', 'assigned', 'corrected') OR from_state = to_state",
-            name="ck_delivery_events_edit_keeps_state",
+            "kind IN ('moved', 'assigned', 'corrected') OR from_state = to_state", name="edit_keeps_state"
         ),
-        sa.CheckConstraint(
-            "kind IN ('moved', 'edited', 'assigned', 'proof', 'corrected')", name="ck_delivery_events_kind"
-        ),
-        sa.CheckConstraint("seq > 1 OR to_state IN ('draft', 'pending')", name="ck_delivery_events_initial"),
-        sa.CheckConstraint(
-            "to_state IN ('draft', 'pending', 'assigned', 'picked_up', 'in_transit', 'out_for_delivery', 'delivered', 'attempt_failed', 'on_hold', 'returning', 'returned', 'cancelled', 'lost')",
-            name="ck_delivery_events_to_state",
-        ),
-        sa.CheckConstraint("(seq = 1) = (from_state IS NULL)", name="ck_delivery_events_first"),
-        sa.CheckConstraint("seq >= 1", name="ck_delivery_events_seq"),
+        sa.CheckConstraint("kind IN ('moved', 'edited', 'assigned', 'proof', 'corrected')", name="kind"),
+        sa.CheckConstraint("seq > 1 OR to_state IN ('draft', 'pending')", name="initial"),
+        sa.CheckConstraint(f"to_state IN ({STATES})", name="to_state"),
+        sa.CheckConstraint("(seq = 1) = (from_state IS NULL)", name="first"),
+        sa.CheckConstraint("seq >= 1", name="seq"),
         sa.ForeignKeyConstraint(["actor_id"], ["users.id"], name="fk_delivery_events_actor_id"),
         sa.ForeignKeyConstraint(
             ["delivery_id", "prev_seq", "from_state"],
@@ -226,8 +223,8 @@ def upgrade() -> None:
         sa.Column("public_note", sa.Text(), nullable=True),
         sa.Column("lat", sa.Float(), nullable=True),
         sa.Column("lng", sa.Float(), nullable=True),
-        sa.CheckConstraint("lat BETWEEN -90 AND 90", name="ck_delivery_event_details_lat"),
-        sa.CheckConstraint("lng BETWEEN -180 AND 180", name="ck_delivery_event_details_lng"),
+        sa.CheckConstraint("lat BETWEEN -90 AND 90", name="lat"),
+        sa.CheckConstraint("lng BETWEEN -180 AND 180", name="lng"),
         sa.ForeignKeyConstraint(
             ["delivery_id", "seq"],
             ["delivery_events.delivery_id", "delivery_events.seq"],
@@ -263,18 +260,13 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(length=64), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("settled_at", TIME, nullable=True),
-        sa.CheckConstraint(
-            "(settled_at IS NULL) = (state IN ('pending', 'sending'))", name="ck_outbox_messages_settled"
-        ),
-        sa.CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="ck_outbox_messages_lease"),
-        sa.CheckConstraint("channel IN ('mail', 'sms')", name="ck_outbox_messages_channel"),
-        sa.CheckConstraint(
-            "state IN ('pending', 'sending', 'sent', 'delivered', 'failed', 'dead', 'uncertain', 'suppressed', 'superseded', 'cancelled')",
-            name="ck_outbox_messages_state",
-        ),
-        sa.CheckConstraint("(delivery_id IS NULL) = (seq IS NULL)", name="ck_outbox_messages_event"),
-        sa.CheckConstraint("(lease_token IS NULL) = (lease_until IS NULL)", name="ck_outbox_messages_lease_until"),
-        sa.CheckConstraint("attempts >= 0", name="ck_outbox_messages_attempts"),
+        sa.CheckConstraint("(settled_at IS NULL) = (state IN ('pending', 'sending'))", name="settled"),
+        sa.CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="lease"),
+        sa.CheckConstraint("channel IN ('mail', 'sms')", name="channel"),
+        sa.CheckConstraint(f"state IN ({MESSAGE_STATES})", name="state"),
+        sa.CheckConstraint("(delivery_id IS NULL) = (seq IS NULL)", name="event"),
+        sa.CheckConstraint("(lease_token IS NULL) = (lease_until IS NULL)", name="lease_until"),
+        sa.CheckConstraint("attempts >= 0", name="attempts"),
         sa.ForeignKeyConstraint(
             ["delivery_id", "seq"],
             ["delivery_events.delivery_id", "delivery_events.seq"],
@@ -292,11 +284,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_messages_state", "outbox_messages", ["state", "id"])
     op.create_index(
-        "uq_outbox_messages_told_once",
-        "outbox_messages",
-        ["channel", "recipient_id", "delivery_id", "seq", "audience"],
-        unique=True,
-        **where("resend_of IS NULL"),
+        "uq_outbox_messages_told_once", "outbox_messages", TOLD_ONCE, unique=True, **where("resend_of IS NULL")
     )
 
     op.create_table(

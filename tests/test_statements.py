@@ -1,0 +1,109 @@
+"""How many statements each endpoint may cost; a new endpoint without a row here fails."""
+
+import pytest
+
+from tests.factories import delivery_in
+
+# endpoint: (statements at the most, which call). The session check is one of them everywhere.
+BUDGETS = {
+    "auth.login": 2,
+    "auth.logout": 2,
+    "auth.me": 2,
+    "auth.request_verification": 2,
+    "auth.verify_email_page": 0,
+    "auth.verify_email": 1,
+    "users.register": 2,
+    "users.index": 2,
+    "users.show": 2,
+    "users.change": 4,
+    "users.delete": 6,
+    "user-deliveries.of_user": 3,
+    "deliveries.create": 4,
+    "deliveries.index": 2,
+    "deliveries.show": 2,
+    "deliveries.edit": 5,
+    "deliveries.delete": 5,
+    "deliveries.move": 6,
+    "deliveries.timeline": 3,
+    "health.healthz": 0,
+    "health.readyz": 1,
+}
+
+
+def calls(admin, customer, delivery):
+    """One representative call of each endpoint: (view, who, method, path, options)."""
+    one = f"/api/deliveries/{delivery['id']}"
+    me = f"/api/users/{customer.user_id}"
+    seen = {"headers": {"If-Match": '"1"'}}
+    return {
+        "auth.login": (admin, "POST", "/api/auth/login", {"json": {"email": "no@where.example", "password": "x"}}),
+        "auth.logout": (customer, "POST", "/api/auth/logout", {}),
+        "auth.me": (customer, "GET", "/api/auth/me", {}),
+        "auth.request_verification": (None, "POST", "/api/auth/request-verification", {"json": {"email": "a@b.example"}}),
+        "auth.verify_email_page": (None, "GET", "/api/auth/verify-email?token=x", {}),
+        "auth.verify_email": (None, "POST", "/api/auth/verify-email", {"json": {"token": "x"}}),
+        "users.register": (
+            None, "POST", "/api/users", {"json": {"name": "N", "email": "n@n.example", "password": "long enough words"}},
+        ),
+        "users.index": (admin, "GET", "/api/users", {}),
+        "users.show": (customer, "GET", me, {}),
+        "users.change": (customer, "PATCH", me, {"json": {"name": "New"}, **seen}),
+        "users.delete": (admin, "DELETE", f"/api/users/{admin.user_id}", seen),
+        "user-deliveries.of_user": (customer, "GET", f"{me}/deliveries", {}),
+        "deliveries.create": (customer, "POST", "/api/deliveries", {"json": delivery_in()}),
+        "deliveries.index": (customer, "GET", "/api/deliveries", {}),
+        "deliveries.show": (customer, "GET", one, {}),
+        "deliveries.edit": (customer, "PATCH", one, {"json": {"item_name": "Red"}, **seen}),
+        "deliveries.delete": (customer, "DELETE", one, seen),
+        "deliveries.move": (customer, "POST", f"{one}/transitions", {"json": {"to": "cancelled"}}),
+        "deliveries.timeline": (customer, "GET", f"{one}/events", {}),
+        "health.healthz": (None, "GET", "/healthz", {}),
+        "health.readyz": (None, "GET", "/readyz", {}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", BUDGETS)
+def test_an_endpoint_stays_within_its_budget(endpoint, app, client, people, count_statements):
+    customer, admin = people.customer(), people.admin()
+    who, method, path, options = calls(admin, customer, customer.create())[endpoint]
+    ask = who.request if who else lambda method, path, **options: client.open(path, method=method, **options)
+
+    with count_statements() as statements:
+        response = ask(method, path, **options)
+
+    assert response.status_code < 500
+    statements = [statement for statement in statements if not statement.startswith("BEGIN")]
+    assert len(statements) <= BUDGETS[endpoint], "\n".join(statements)
+
+
+def test_every_endpoint_has_a_budget(app):
+    served = {rule.endpoint for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(("docs.", "static"))}
+
+    assert {endpoint for endpoint in served if not endpoint.endswith(".static")} == set(BUDGETS)
+
+
+def test_a_list_costs_the_same_for_one_and_for_many(api, count_statements):
+    """No N+1: not for deliveries, their tags or their owners."""
+    api.create(tags=["one"])
+    with count_statements() as for_one:
+        api.get("/api/deliveries")
+    for number in range(12):
+        api.create(tags=["one", f"tag-{number}"])
+
+    with count_statements() as for_many:
+        response = api.get("/api/deliveries")
+
+    assert len(response.json["items"]) == 13
+    assert len(for_many) == len(for_one)
+
+
+def test_tags_and_a_key_add_two_statements_each(api, count_statements):
+    def cost(**options):
+        with count_statements() as statements:
+            assert api.post("/api/deliveries", **options).status_code == 201
+        return len([statement for statement in statements if not statement.startswith("BEGIN")])
+
+    plain = cost(json=delivery_in())
+
+    assert cost(json=delivery_in(tags=["a", "b", "c"])) <= plain + 2
+    assert cost(json=delivery_in(), headers={"Idempotency-Key": "k"}) <= plain + 2
