@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import flask_migrate
 import pytest
+from sqlalchemy import event
+
 from config import Config
 from delivery import clock
 from delivery.app import create_app
 from delivery.database import db
-
 from tests.factories import People
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -138,8 +139,6 @@ def travel():
 @contextmanager
 def counted(app):
     """Count the statements that both engines run: `with counted(app) as statements: ...`."""
-    from sqlalchemy import event
-
     statements = []
 
     def note(_connection, _cursor, statement, *_):

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from delivery.notifications.states import Channel
+from delivery.subscriptions import COMPOSERS
+
 PACKAGE = Path("delivery")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def occurrences(pattern, *, but):
-    found = [
+    return [
         f"{path}:{number}"
         for path in SOURCES
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if re.search(pattern, line) and path.name not in but
     ]
-    return found
 
 
 def test_one_place_commits():
@@ -103,9 +105,6 @@ def test_every_fact_has_a_row_in_the_table(app):
 
 
 def test_every_message_has_words_and_somebody_who_addresses_it(app):
-    from delivery.notifications.states import Channel
-    from delivery.subscriptions import COMPOSERS
-
     folder = PACKAGE / "notifications" / "templates" / "en"
     for template in COMPOSERS:
         assert list(folder.glob(f"{template}.{Channel.MAIL}*")), template

@@ -5,10 +5,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from delivery.app import create_app
-from delivery.database import Base, db
 from sqlalchemy import inspect, text
 
+from delivery.app import create_app
+from delivery.database import Base, db
 from tests.conftest import close, settings
 
 

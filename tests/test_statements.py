@@ -39,11 +39,14 @@ def calls(admin, customer, delivery):
         "auth.login": (admin, "POST", "/api/auth/login", {"json": {"email": "no@where.example", "password": "x"}}),
         "auth.logout": (customer, "POST", "/api/auth/logout", {}),
         "auth.me": (customer, "GET", "/api/auth/me", {}),
-        "auth.request_verification": (None, "POST", "/api/auth/request-verification", {"json": {"email": "a@b.example"}}),
+        "auth.request_verification": (
+            None, "POST", "/api/auth/request-verification", {"json": {"email": "a@b.example"}},
+        ),
         "auth.verify_email_page": (None, "GET", "/api/auth/verify-email?token=x", {}),
         "auth.verify_email": (None, "POST", "/api/auth/verify-email", {"json": {"token": "x"}}),
         "users.register": (
-            None, "POST", "/api/users", {"json": {"name": "N", "email": "n@n.example", "password": "long enough words"}},
+            None, "POST", "/api/users",
+            {"json": {"name": "N", "email": "n@n.example", "password": "long enough words"}},
         ),
         "users.index": (admin, "GET", "/api/users", {}),
         "users.show": (customer, "GET", me, {}),
