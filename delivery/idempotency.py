@@ -16,14 +16,14 @@ from uuid import UUID
 
 import psycopg
 from flask import Response, current_app, g, request
-from sqlalchemy import Integer, LargeBinary, String, select, update
+from sqlalchemy import Integer, LargeBinary, String, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, backend, transaction
+from delivery.database import UTC, Base, Json, backend, db, now, transaction
 from delivery.errors import Conflict, Invalid, Malformed
 from delivery.web import caller
 
@@ -64,6 +64,14 @@ def transactional(view: View) -> View:
 
     wrapper.takes_key = True  # type: ignore[attr-defined]  # the API document reads it
     return wrapper  # type: ignore[return-value]
+
+
+def purge(limit: int) -> int:
+    """Delete up to `limit` keys that are older than KEPT_HOURS; returns how many there were."""
+    old = IdempotencyKey.created_at < now(plus=-KEPT_HOURS * 3600)
+    doomed = select(IdempotencyKey.caller_id, IdempotencyKey.key).where(old).limit(limit).cte("doomed")
+    mine = tuple_(IdempotencyKey.caller_id, IdempotencyKey.key).in_(select(doomed))
+    return len(db.session.execute(delete(IdempotencyKey).where(mine).returning(IdempotencyKey.key)).all())
 
 
 def _read_key() -> str | None:

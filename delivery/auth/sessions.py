@@ -7,11 +7,11 @@ from uuid import UUID
 
 from flask import Flask, current_app
 from flask_jwt_extended import create_access_token
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, select, update
 
 from delivery import clock
 from delivery.auth.models import AuthSession
-from delivery.database import db, new_id
+from delivery.database import db, new_id, now
 from delivery.extensions import jwt
 from delivery.users.events import AccessRevoked
 
@@ -43,9 +43,9 @@ def init_app(app: Flask) -> None:
 
 def open_session(*, user_id: UUID, epoch: int) -> AccessToken:
     """Start a session, and issue the access token that lives as long as it."""
-    now, lasting = clock.now(), current_app.config["JWT_ACCESS_TOKEN_EXPIRES"]
+    opened, lasting = clock.now(), current_app.config["JWT_ACCESS_TOKEN_EXPIRES"]
     session_id = new_id()
-    row: dict[str, Any] = {"id": session_id, "user_id": user_id, "created_at": now, "expires_at": now + lasting}
+    row: dict[str, Any] = {"id": session_id, "user_id": user_id, "created_at": opened, "expires_at": opened + lasting}
     db.session.execute(insert(_sessions).values(row))
     token = create_access_token(
         str(user_id),
@@ -64,6 +64,13 @@ def end(session_id: UUID) -> None:
 def end_all(fact: AccessRevoked) -> None:
     """End every session of a user."""
     _end(_sessions.c.user_id == fact.user_id)
+
+
+def purge(limit: int) -> int:
+    """Delete up to `limit` sessions that have run out; returns how many there were."""
+    doomed = select(_sessions.c.id).where(_sessions.c.expires_at < now()).limit(limit).cte("doomed")
+    gone = delete(_sessions).where(_sessions.c.id.in_(select(doomed.c.id))).returning(_sessions.c.id)
+    return len(db.session.execute(gone).all())
 
 
 def _end(which: Any) -> None:

@@ -14,6 +14,7 @@ from delivery import clock, jobs
 from delivery.notifications import alarm, claims
 from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
+from delivery.ops.housekeeping import Housekeeping
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def cron() -> None:
 
 def run() -> None:
     """Sweep until this process is asked to stop; an outage of the database or of Redis is survived."""
-    failures = 0
+    failures, housekeeping = 0, Housekeeping()
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  Flask's documented way
     while not jobs.stopping():
         began = time.monotonic()
@@ -52,6 +53,7 @@ def run() -> None:
             # A context of its own each time, so that no connection outlives an error.
             with app.app_context():
                 sweep()
+                housekeeping.do()
             failures = 0
         except SQLAlchemyError as error:
             failures += 1
