@@ -33,7 +33,7 @@ def etag_of(version: int) -> str:
 def single(body: Mapping[str, Any]) -> Response:
     """Answer with one resource and its ETag; 304 when the asker has this version already."""
     etag = etag_of(body["version"])
-    if request.method == "GET" and request.if_none_match.contains_weak(str(body["version"])):
+    if request.method in {"GET", "HEAD"} and request.if_none_match.contains_weak(str(body["version"])):
         response = answer(None, headers={"ETag": etag})
         response.status_code, response.data = HTTPStatus.NOT_MODIFIED, b""
         return response

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn
+from itertools import islice
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 from flask import Request
@@ -12,9 +13,12 @@ from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
 from delivery.errors import Invalid, Malformed, UnsupportedMediaType
-from delivery.web.schema import field_errors
+from delivery.web.schema import escape, field_errors
 
 _FORM = "application/x-www-form-urlencoded"
+# Enough for any honest mistake; without an end, a body of a megabyte would be answered with fifty.
+ERRORS_AT_MOST = 100
+_Path: TypeAlias = "tuple[_Path, object] | None"  # the way in, and the last step of it
 
 
 class Parser(FlaskParser):
@@ -48,8 +52,8 @@ class Parser(FlaskParser):
         error_headers: Mapping[str, str] | None,
     ) -> NoReturn:
         located: dict[str, Any] = error.messages  # type: ignore[assignment]  # {location: messages}, by webargs
-        errors = [found for messages in located.values() for found in field_errors(messages)]
-        raise Invalid("Some fields are wrong; `errors` names each of them.", errors=errors) from None
+        errors = islice((found for messages in located.values() for found in field_errors(messages)), ERRORS_AT_MOST)
+        raise Invalid("Some fields are wrong; `errors` names each of them.", errors=list(errors)) from None
 
 
 def read_json(request: Request) -> Any:
@@ -67,7 +71,7 @@ def read_json(request: Request) -> Any:
     try:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        if "surrogate" in error.msg:
+        if "surrogate in string" in error.msg:  # else it would be invalid UTF-8
             raise Invalid("The body holds half a surrogate pair.") from None
         raise Malformed("The body is not valid JSON.") from None
     if b"\\u0000" in raw:
@@ -81,22 +85,31 @@ def _without_nul(values: MultiDict[str, str]) -> MultiDict[str, str]:
 
 
 def _refuse_nul(data: Any) -> None:
-    pointers = list(_nul_pointers(data, pointer=""))
+    pointers = list(islice(_nul_pointers(data), ERRORS_AT_MOST))
     if pointers:
         message = "Must not hold the character U+0000."
         errors = [{"pointer": pointer, "code": "invalid", "message": message} for pointer in pointers]
         raise Invalid("Some fields are wrong.", errors=errors)
 
 
-def _nul_pointers(data: Any, *, pointer: str) -> Iterator[str]:
-    if isinstance(data, str) and "\0" in data:
-        yield pointer
-    elif isinstance(data, dict):
-        for key, value in data.items():
-            name = str(key).replace("\0", "")
-            if name != key:
-                yield f"{pointer}/{name}"
-            yield from _nul_pointers(value, pointer=f"{pointer}/{name}")
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from _nul_pointers(value, pointer=f"{pointer}/{index}")
+def _nul_pointers(data: Any) -> Iterator[str]:
+    """Find U+0000 in a loop: a body may be nested deeper than Python recurses."""
+    waiting: list[tuple[_Path, Any]] = [(None, data)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str) and "\0" in value:
+            yield _pointer(path)
+        elif isinstance(value, dict):
+            waiting.extend(((path, key), inner) for key, inner in value.items())
+            yield from (_pointer((path, key)) for key in value if "\0" in key)
+        elif isinstance(value, list):
+            waiting.extend(((path, index), inner) for index, inner in enumerate(value))
+
+
+def _pointer(path: _Path) -> str:
+    """Write a path as a JSON pointer; only where it is needed, since a long path to many values adds up."""
+    names = []
+    while path is not None:
+        path, name = path
+        names.append(escape(name).replace("\0", ""))
+    return "".join(f"/{name}" for name in reversed(names))

@@ -1,6 +1,7 @@
 """The base of every schema, and the field types that HTTP input needs."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from marshmallow import RAISE, ValidationError, fields, validate
@@ -64,20 +65,19 @@ _CODES = {
 }
 
 
-def field_errors(messages: Any, *, pointer: str = "") -> list[dict[str, str]]:
+def field_errors(messages: Any, *, pointer: str = "") -> Iterator[dict[str, str]]:
     """Flatten marshmallow's nested messages to one entry a wrong field, each with its JSON pointer."""
     if isinstance(messages, dict):
-        return [
-            error
-            for key, inner in messages.items()
-            for error in field_errors(inner, pointer=pointer if key == "_schema" else f"{pointer}/{_escape(key)}")
-        ]
-    if isinstance(messages, str):
-        return [{"pointer": pointer, "code": _CODES.get(messages, "invalid"), "message": messages}]
-    return [error for message in messages for error in field_errors(message, pointer=pointer)]
+        for key, inner in messages.items():
+            yield from field_errors(inner, pointer=pointer if key == "_schema" else f"{pointer}/{escape(key)}")
+    elif isinstance(messages, str):
+        yield {"pointer": pointer, "code": _CODES.get(messages, "invalid"), "message": messages}
+    else:
+        for message in messages:
+            yield from field_errors(message, pointer=pointer)
 
 
-def _escape(key: object) -> str:
+def escape(key: object) -> str:
     """Escape a key for a JSON pointer (RFC 6901, 3); a hostile name is cut, because the answer echoes it."""
     return str(key)[:100].replace("~", "~0").replace("/", "~1")
 
