@@ -77,10 +77,10 @@ def move(
         PreconditionFailed: it changed since the caller read it.
         Invalid: no such courier, or a time in the future.
     """
+    _check_meaning(to, courier_id=courier_id, occurred_at=occurred_at)
     seen = _locked(permit, Action.MOVE)
     expected.check(seen.version)
     _check_move(permit.caller, seen, to)
-    _check_time(occurred_at)
     occurred_at = occurred_at or clock.now()
     changed = _write(
         seen,
@@ -196,9 +196,12 @@ def _check_move(caller: Caller, seen: Row[Any], to: State) -> None:
     raise Conflict(detail, code="illegal_move", **{"from": seen.status, "to": to, "allowed": may})
 
 
-def _check_time(occurred_at: datetime | None) -> None:
+def _check_meaning(to: State, *, courier_id: UUID | None, occurred_at: datetime | None) -> None:
+    """Refuse what no state of the delivery could make right."""
     if occurred_at and occurred_at > clock.now() + _CLOCK_SKEW:
         raise invalid_field("/occurred_at", "Must not be in the future.")
+    if courier_id is not None and to is not State.ASSIGNED:
+        raise invalid_field("/courier_id", "Goes with a move to `assigned` only.")
 
 
 def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID | None:
@@ -207,8 +210,6 @@ def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID |
         if chosen is None or not _is_user(chosen, role=Role.COURIER):
             raise invalid_field("/courier_id", "Must be the id of an active courier.")
         return chosen
-    if courier_id is not None:
-        raise invalid_field("/courier_id", "Goes with a move to `assigned` only.")
     return None if to is State.PENDING else seen.courier_id
 
 
