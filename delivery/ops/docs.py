@@ -13,8 +13,8 @@ from delivery.web import Api
 _LOGIN = "/api/auth/login"
 # Redoc and Swagger UI set inline styles, and Redoc searches in a worker that it makes from a blob.
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; worker-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _DESCRIPTION = """
 Delivery takes a delivery from order to doorstep, lets everybody concerned see where it is, and tells them.
