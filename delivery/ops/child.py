@@ -1,4 +1,4 @@
-"""One process that `flask up` keeps alive: started on the leash, again after growing pauses, ended with its group."""
+"""One process that `flask up` keeps alive: started again after growing pauses, and ended with all that it started."""
 
 import os
 import signal
@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from delivery.ops.leash import leashed
 
 STABLE_SECONDS = 60.0  # who lived that long starts with a clean slate
 LONGEST_PAUSE_SECONDS = 30.0
@@ -34,7 +32,7 @@ class Child:
         self.started = time.monotonic()
         with self.output.open("wb") if self.output else nullcontext() as output:
             self.process = subprocess.Popen(  # noqa: S603  our own commands
-                leashed(list(self.command), signal=signal.SIGTERM),
+                self.command,
                 env=self.environ,
                 pass_fds=self.descriptors,
                 stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import redis
 
 from delivery.ops import data_folder, gunicorn_conf
 from delivery.ops.child import Child
+from delivery.ops.leash import kept, leashed
 from delivery.ops.refusals import CannotRun
 
 APP = "wsgi:app"
@@ -30,6 +32,8 @@ class System:
         self.folder, self.redis_url = Path(settings["DATA_DIR"]), str(settings["REDIS_URL"])
         self.host, self.port = str(settings["HOST"]), int(settings["PORT"])
         self.lock, self.listener = lock, listener
+        # The store lives as long as anybody holds the second: we, and all that we start beside it.
+        self.needed, self.needs = os.pipe()
         names = ("HOST", "PORT", "DATA_DIR", "WEB_WORKERS", "WEB_THREADS")
         self.environ = os.environ | {"FLASK_APP": APP} | {name: str(settings[name]) for name in names}
         self.trusted_hosts = list(settings["TRUSTED_HOSTS"])
@@ -43,18 +47,23 @@ class System:
         self.hidden_store = path.parent != self.folder
         path.unlink(missing_ok=True)  # left by a kill -9; we hold the lock, so nobody listens on it
         self.redis_url = self.environ["REDIS_URL"] = f"unix://{quote(str(path))}?db=0"
-        command = [valkey_binary(), *valkey_settings(self.folder, path)]
-        return Child("Valkey", command, os.environ, descriptors=[self.lock], output=self.folder / "valkey.log")
+        command = kept([valkey_binary(), *valkey_settings(self.folder, path)], until=self.needed)
+        log = self.folder / "valkey.log"
+        return Child("Valkey", command, os.environ, descriptors=[self.lock, self.needed], output=log)
 
     def others(self) -> list[Child]:
         """API, worker and cron: the same commands as in the container."""
         server = [sys.executable, "-m", "gunicorn", "--config", gunicorn_conf.__file__, "--log-level", "warning"]
-        descriptor = self.listener.fileno()
+        port = self.listener.fileno()
         return [
-            Child("API", [*server, "--bind", f"fd://{descriptor}", APP], self.environ, [self.lock, descriptor]),
-            Child("worker", [sys.executable, "-m", "flask", "worker"], self.environ, [self.lock]),
-            Child("cron", [sys.executable, "-m", "flask", "cron"], self.environ, [self.lock]),
+            self._other("API", [*server, "--bind", f"fd://{port}", APP], port),
+            self._other("worker", [sys.executable, "-m", "flask", "worker"]),
+            self._other("cron", [sys.executable, "-m", "flask", "cron"]),
         ]
+
+    def _other(self, name: str, command: list[str], *descriptors: int) -> Child:
+        command = leashed(command, signal=signal.SIGTERM)
+        return Child(name, command, self.environ, descriptors=[self.lock, self.needs, *descriptors])
 
     def store_answers(self) -> bool:
         """Whether the store is up and has read its data."""

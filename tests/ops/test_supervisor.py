@@ -11,6 +11,7 @@ import pytest
 
 from delivery.ops import data_folder, supervisor, system
 from delivery.ops.child import Child
+from delivery.ops.leash import kept
 from delivery.ops.refusals import CannotRun, StopAsked
 from delivery.ops.sources import Sources
 from delivery.ops.supervisor import Supervisor
@@ -130,9 +131,11 @@ def test_pauses_grow_and_a_long_life_is_a_clean_slate(monkeypatch):
 
 def test_a_child_dies_with_a_killed_supervisor(tmp_path):
     script = (
-        "import os, sys, time\n"
+        "import os, signal, time\n"
         "from delivery.ops.child import Child\n"
-        f"child = Child('x', ['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'], os.environ)\n"
+        "from delivery.ops.leash import leashed\n"
+        f"command = ['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60']\n"
+        "child = Child('x', leashed(command, signal=signal.SIGTERM), os.environ)\n"
         "child.start()\n"
         "time.sleep(60)\n"
     )
@@ -143,6 +146,50 @@ def test_a_child_dies_with_a_killed_supervisor(tmp_path):
     parent.process.kill()
     parent.process.wait()
     wait_until(lambda: not alive(child), what="the child's end")
+
+
+@pytest.fixture
+def kept_store(boss, tmp_path):
+    """A child that is kept as long as somebody holds the writing end of a pipe: (child, that end)."""
+    needed, needs = os.pipe()
+    command = ["sh", "-c", OBEDIENT.format(name="store", folder=tmp_path)]
+    child = Child("store", kept(command, until=needed), os.environ, descriptors=[needed])
+    boss.start(boss.stores, child)
+    wait_until((tmp_path / "store").exists, what="store")
+    yield child, needs
+    os.close(needed)
+
+
+def test_a_kept_store_lives_until_the_last_who_needs_it_is_gone(kept_store, tmp_path):
+    store, needs = kept_store
+    other = Child("worker", ["sleep", "60"], os.environ, descriptors=[needs])
+    other.start()
+    os.close(needs)
+    assert store.ended() is None
+    other.kill_group()
+    assert store.process.wait(timeout=5) == 0
+    assert (tmp_path / "ends").read_text() == "store\n"
+
+
+def test_a_kept_store_hands_on_signals_and_its_exit_code(kept_store):
+    store, needs = kept_store
+    [real] = psutil.Process(store.process.pid).children()
+    store.terminate()
+    assert store.process.wait(timeout=5) == 0
+    assert not alive(real)
+    os.close(needs)
+
+
+def test_a_kept_store_dies_with_its_keeper_and_the_keeper_with_it(kept_store, boss):
+    store, needs = kept_store
+    [real] = psutil.Process(store.process.pid).children()
+    real.kill()
+    assert store.process.wait(timeout=5) == 128 + signal.SIGKILL
+    store.start()
+    [real] = wait_until(psutil.Process(store.process.pid).children, what="the store")
+    store.process.kill()
+    wait_until(lambda: not alive(real), what="the store's end")
+    os.close(needs)
 
 
 def test_a_folder_in_use_is_refused_with_the_owner(tmp_path, monkeypatch):

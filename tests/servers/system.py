@@ -46,7 +46,7 @@ class RunningSystem:
             for line in lines:
                 self.output += line
 
-    def wait_until_ready(self, *, seconds=30.0):
+    def wait_until_ready(self, *, seconds=60.0):
         """Wait for the words that it is ready; RuntimeError with the output when it ends instead."""
         wait_until(lambda: "Ctrl-C stops it." in self.output or self._ended(), what="flask up", seconds=seconds)
         return self
