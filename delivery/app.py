@@ -12,7 +12,6 @@ from delivery.auth import access, sessions
 from delivery.auth.routes import blp as auth_blueprint
 from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.routes import blp as deliveries_blueprint
-from delivery.deliveries.routes import users_blp as user_deliveries_blueprint
 from delivery.extensions import mail, migrate
 from delivery.notifications import cli as notifications_cli
 from delivery.ops import cli_up, cron, doctor, worker
@@ -64,7 +63,6 @@ def _add_blueprints(app: Flask) -> None:
     for blueprint in (
         auth_blueprint,
         users_blueprint,
-        user_deliveries_blueprint,
         deliveries_blueprint,
         health_blueprint,
     ):

@@ -34,15 +34,14 @@ from delivery.web import (
 )
 from delivery.web.paging import PageArgs, read_cursor, write_cursor
 
-blp = Blueprint("deliveries", __name__, url_prefix="/api/deliveries", description="Deliveries, from order to doorstep.")
-users_blp = Blueprint("user-deliveries", __name__, url_prefix="/api/users", description="The deliveries of one user.")
+blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveries, from order to doorstep.")
 
 
 def _shown(row: Any) -> dict[str, Any]:
     return delivery_out(row, allowed=services.allowed_for(caller(), row))
 
 
-@blp.route("", methods=("POST",))
+@blp.route("/deliveries", methods=("POST",))
 @signed_in
 @blp.errors(400, 401, 403, 409, 413, 415, 422)
 @blp.arguments(DeliveryIn)
@@ -54,7 +53,7 @@ def create(body: dict[str, Any]) -> Response:
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
 
-@blp.route("")
+@blp.route("/deliveries")
 @signed_in
 @blp.errors(400, 401, 422)
 @blp.arguments(DeliveryArgs, location="query")
@@ -64,7 +63,7 @@ def index(args: dict[str, Any]) -> Response:
     return _page(args)
 
 
-@users_blp.route("/<uuid:user_id>/deliveries")
+@blp.route("/users/<uuid:user_id>/deliveries")
 @signed_in
 @found(user_for, "read")
 @blp.errors(400, 401, 404, 422)
@@ -84,7 +83,7 @@ def _page(args: dict[str, Any]) -> Response:
     return answer({"items": [_shown(row) for row in page], "next_cursor": more})
 
 
-@blp.route("/<uuid:delivery_id>")
+@blp.route("/deliveries/<uuid:delivery_id>")
 @signed_in
 @found(delivery_for, Action.READ)
 @blp.errors(401, 404)
@@ -94,7 +93,7 @@ def show(row: Any) -> Response:
     return single(_shown(row))
 
 
-@blp.route("/<uuid:delivery_id>", methods=("PATCH",))
+@blp.route("/deliveries/<uuid:delivery_id>", methods=("PATCH",))
 @signed_in
 @found(permit_for, Action.EDIT)
 @blp.errors(400, 401, 403, 404, 409, 412, 413, 415, 422, 428)
@@ -107,7 +106,7 @@ def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
     return single(_shown(services.edit(permit, expected=expected, **body)))
 
 
-@blp.route("/<uuid:delivery_id>", methods=("DELETE",))
+@blp.route("/deliveries/<uuid:delivery_id>", methods=("DELETE",))
 @signed_in
 @found(permit_for, Action.DELETE)
 @blp.errors(400, 401, 403, 404, 409, 412, 428)
@@ -120,7 +119,7 @@ def delete(permit: Permit, *, expected: Expected) -> Response:
     return no_content()
 
 
-@blp.route("/<uuid:delivery_id>/transitions", methods=("POST",))
+@blp.route("/deliveries/<uuid:delivery_id>/transitions", methods=("POST",))
 @signed_in
 @found(permit_for, Action.MOVE)
 @blp.errors(400, 401, 403, 404, 409, 412, 413, 415, 422)
@@ -133,7 +132,7 @@ def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
     return single(_shown(services.move(permit, expected=expected, **body)))
 
 
-@blp.route("/<uuid:delivery_id>/events")
+@blp.route("/deliveries/<uuid:delivery_id>/events")
 @signed_in
 @found(delivery_for, Action.READ)
 @blp.errors(400, 401, 404, 422)
