@@ -28,7 +28,7 @@ from delivery.errors import Conflict, Invalid, Malformed
 from delivery.web import caller
 
 View = TypeVar("View", bound=Callable[..., Any])
-_KEY = re.compile(r'"?([A-Za-z0-9_.:\-]{1,255})"?')
+_KEY = re.compile(r'("?)([A-Za-z0-9_.:\-]{1,255})\1')
 _KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Cache-Control", "Vary")
 KEPT_HOURS = 48
 
@@ -81,7 +81,7 @@ def _read_key() -> str | None:
     match = _KEY.fullmatch(given[0])
     if len(given) > 1 or not match:
         raise Malformed("Idempotency-Key must be one value of 1 to 255 characters of A-Z a-z 0-9 _ . : -")
-    return match[1]
+    return match[2]
 
 
 def _fingerprint() -> bytes:

@@ -32,6 +32,7 @@ class Parser(FlaskParser):
     def load_form(self, req: Request, schema: Schema) -> Any:
         if req.mimetype != _FORM:
             raise UnsupportedMediaType(f"Send the body as {_FORM}.")
+        req.get_data(cache=True)  # parsing would use it up, and idempotency.py wants to see what was asked
         return MultiDictProxy(_without_nul(req.form), schema)
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
