@@ -25,7 +25,7 @@ class Sink:
         self._delay_seconds = delay_seconds
         self._parser = BytesHeaderParser()
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802 -- the signature and the name that aiosmtpd calls
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- the signature and the name that aiosmtpd calls
         await asyncio.sleep(self._delay_seconds)
         content = envelope.original_content or b""
         headers = self._parser.parsebytes(content)

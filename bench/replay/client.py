@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 30.0
-TRIES = 10  # with the pauses below about 35 s: a server that is restarted under the trial is waited for
+TRIES = 10  # with the pauses below about 26 s: a server that is restarted under the trial is waited for
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 UNAUTHORIZED = 401
@@ -20,7 +20,7 @@ TRY_AGAIN = frozenset({429, 502, 503, 504})
 CONFLICT = 409  # with Retry-After: the twin of this keyed request is still running
 
 
-class Refused(Exception):  # noqa: N818 -- it says what happened
+class Refused(Exception):
     """The API answered something else than the trial needs."""
 
 

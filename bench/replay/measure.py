@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any
 
 import psutil
@@ -52,7 +53,8 @@ class Memory:
         """Note one process's peaks; returns its PSS now, which unlike RSS may be summed."""
         try:
             used = process.memory_full_info()
-            name = " ".join(process.cmdline())[:100] or process.name()
+            words = " ".join(process.cmdline()).split()
+            name = " ".join(PurePath(word).name for word in words)[:60] or process.name()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return 0.0
         peak = self._peaks.setdefault(process.pid, {"pid": process.pid, "name": name, "rss_mib": 0.0, "pss_mib": 0.0})
