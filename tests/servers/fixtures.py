@@ -40,6 +40,14 @@ def pytest_configure_node(node):
     node.workerinput["postgres"] = str(stash[CLUSTER].postgres.folder)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escape lone surrogates in captured output: hostile input is logged, and xdist carries UTF-8 alone."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 @pytest.fixture(scope="session")
 def postgres(request):
     """The running cluster (tests.servers.postgres.Postgres)."""
