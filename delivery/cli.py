@@ -1,0 +1,131 @@
+"""What the commands of all features share: errors in one line, values checked as the API does, text or JSON."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+import click
+from click._termui_impl import ProgressBar
+from flask.cli import AppGroup
+from marshmallow import ValidationError
+from marshmallow.fields import Field
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
+
+from delivery.database import transaction
+from delivery.errors import AppError
+from delivery.web import dump_json
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Group(AppGroup):
+    """Commands with an app context. What goes wrong is one line on standard error.
+
+    Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AppError as error:
+            raise click.ClickException(in_one_line(error)) from error
+        except (OperationalError, ProgrammingError) as error:
+            logger.debug("the database refused", exc_info=error)
+            raise click.ClickException("The database is out of reach or not migrated; see `flask doctor`.") from error
+
+
+def in_one_line(error: AppError) -> str:
+    """Return what an error says: its detail, the wrong fields, and the moves that would be legal."""
+    said = [error.detail]
+    said += [f"{wrong['pointer'].lstrip('/')}: {wrong['message']}" for wrong in error.errors]
+    if "allowed" in error.extra:
+        said.append(f"Allowed: {', '.join(error.extra['allowed']) or 'nothing'}.")
+    return " ".join(said)
+
+
+class Checked(click.ParamType[Any]):
+    """A value that a field of the API's schemas reads."""
+
+    def __init__(self, field: Field[Any], *, name: str) -> None:
+        self._field, self.name = field, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            value.encode()  # bytes of the command line that are not UTF-8 arrive as lone surrogates
+            return self._field.deserialize(value)
+        except UnicodeEncodeError:
+            self.fail("Must be UTF-8.", param, ctx)
+        except ValidationError as error:
+            self.fail(" ".join(map(str, error.messages)), param, ctx)
+
+
+def examples(*lines: str) -> str:
+    """Return the epilog of a command's help: example calls, each on a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def json_option(command: F) -> F:
+    """Give a command --json, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def print_json(body: Any) -> None:
+    """Print one JSON document, in the API's spelling of times and ids."""
+    click.echo(dump_json(body))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], *, empty: str) -> None:
+    """Print rows in columns under the names of the first row's keys, or say that there are none."""
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [[name.replace("_", " ") for name in rows[0]], *([shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def shown(value: Any) -> str:
+    """Return a value for people: times to the minute in UTC, nothing as a dash, no control characters."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}Z"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "".join(one if one.isprintable() else " " for one in str(value))
+
+
+class _Undone(Exception):
+    """Rolls a rehearsal back."""
+
+
+@contextmanager
+def rehearsable(*, dry_run: bool) -> Iterator[Session]:
+    """Open a transaction; a dry run does everything and is rolled back, so that it finds what the real one would."""
+    with suppress(_Undone), transaction() as session:
+        yield session
+        if dry_run:
+            raise _Undone
+
+
+def progress(label: str, *, length: int, quiet: bool) -> ProgressBar[int]:
+    """Return a progress bar on standard error, invisible unless somebody watches there."""
+    return click.progressbar(
+        length=length, label=label, file=sys.stderr, hidden=quiet or not sys.stderr.isatty(), show_pos=True
+    )
+
+
+def in_batches(items: Iterable[T], *, size: int) -> Iterator[list[T]]:
+    """Yield the items in lists, each for one short transaction."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
