@@ -1,0 +1,184 @@
+"""What `flask doctor` looks at: each check looks at one part and tells how it is, without a secret or an address.
+
+A check may raise: doctor.py turns that into a failure.
+"""
+
+import shutil
+import tempfile
+import time
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from flask import current_app
+from rq import Worker
+from sqlalchemy import func, inspect, select, text
+
+from delivery import clock, jobs
+from delivery.database import now, reader
+from delivery.notifications import registry
+from delivery.notifications.channels import Unreachable
+from delivery.notifications.models import OutboxMessage
+from delivery.notifications.states import Channel, MessageState
+from delivery.ops.cron import HEARTBEAT_KEY
+from delivery.ops.health import is_behind
+
+# A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
+LATE_SECONDS, FAR_TOO_LATE_SECONDS = 60, 600
+CLOCKS_APART_SECONDS = 5
+LITTLE_SPACE_GIB, GIB = 1, 2**30
+SHORTEST_KEY, FEWEST_CHARACTERS = 32, 10
+# Which credentials each provider of text messages needs.
+CREDENTIALS = {
+    "twilio": ("SMS_API_KEY", "SMS_API_SECRET", "SMS_FROM"),
+    "sns": ("SMS_API_KEY", "SMS_API_SECRET"),
+}
+
+_m = OutboxMessage.__table__.c
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+class Finding(NamedTuple):
+    """How a part is; `advice` where it tells more than the check's own."""
+
+    level: Level
+    detail: str
+    advice: str = ""
+
+
+def database() -> Finding:
+    connection = reader()
+    began = time.monotonic()
+    connection.execute(text("SELECT 1"))
+    spent = 1000 * (time.monotonic() - began)
+    product = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.dialect.name]
+    version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    return Finding(Level.OK, f"{product} {version} answers in {spent:.1f} ms")
+
+
+def schema() -> Finding:
+    if not inspect(reader()).has_table("alembic_version"):
+        return Finding(Level.FAIL, "there are no tables yet")
+    found = reader().execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if found is None or is_behind(found):
+        return Finding(Level.FAIL, f"revision {found or 'none'} is older than this code")
+    return Finding(Level.OK, f"revision {found} is up to date")
+
+
+def clocks() -> Finding:
+    apart = abs((reader().execute(select(now())).scalar_one() - clock.now()).total_seconds())
+    level = Level.WARN if apart > CLOCKS_APART_SECONDS else Level.OK
+    return Finding(level, f"this machine and the database are {apart:.1f} s apart")
+
+
+def redis() -> Finding:
+    with jobs.brief_redis() as client:
+        began = time.monotonic()
+        client.ping()
+        spent = 1000 * (time.monotonic() - began)
+        server: Any = client.info()
+    name, version = (
+        ("Valkey", server["valkey_version"]) if "valkey_version" in server else ("Redis", server["redis_version"])
+    )
+    if server.get("maxmemory") and server.get("maxmemory_policy") != "noeviction":
+        advice = "set maxmemory-policy to noeviction"
+        return Finding(Level.WARN, f"{name} {version} throws queued jobs away when memory is short", advice)
+    return Finding(Level.OK, f"{name} {version} answers in {spent:.1f} ms")
+
+
+def workers(channel: Channel) -> Finding:
+    with jobs.brief_redis() as client:
+        queue = jobs.queue(channel, redis=client)
+        alive, waiting = Worker.count(queue=queue), queue.count
+    detail = f"{alive or 'no'} {'worker' if alive == 1 else 'workers'}, {waiting or 'no'} jobs waiting"
+    return Finding(Level.OK if alive else Level.FAIL, detail)
+
+
+def cron() -> Finding:
+    with jobs.brief_redis() as client:
+        alive = client.exists(HEARTBEAT_KEY)
+    return Finding(Level.OK, "alive") if alive else Finding(Level.FAIL, "no sign of life for a minute")
+
+
+def outbox(channel: Channel) -> Finding:
+    due = (_m.channel == channel, _m.state == MessageState.PENDING, _m.next_at <= now())
+    count, oldest, at = reader().execute(select(func.count(), func.min(_m.next_at), now()).where(*due)).one()
+    if not count:
+        return Finding(Level.OK, "nothing is due")
+    seconds = (at - oldest).total_seconds()
+    level = Level.OK if seconds < LATE_SECONDS else Level.WARN if seconds < FAR_TOO_LATE_SECONDS else Level.FAIL
+    return Finding(level, f"{count} due, the oldest for {seconds:.0f} s")
+
+
+def unsent() -> Finding:
+    given_up = (MessageState.DEAD, MessageState.UNCERTAIN)
+    query = select(_m.state, func.count()).where(_m.state.in_(given_up)).group_by(_m.state)
+    counts: dict[str, int] = dict(reader().execute(query).tuples().all())
+    detail = ", ".join(f"{counts.get(state, 0) or 'none'} {state}" for state in given_up)
+    return Finding(Level.WARN if counts else Level.OK, detail)
+
+
+def mail() -> Finding:
+    transport = registry.transport(Channel.MAIL)
+    if transport.name == "console":
+        return _console("mail is printed", "set SMTP_HOST")
+    try:
+        transport.open()
+    except Unreachable as error:
+        return Finding(
+            Level.FAIL, f"the server does not take mail ({error.error_class})", _mail_advice(error.error_class)
+        )
+    finally:
+        transport.close()
+    login = "signed in" if current_app.config["SMTP_USER"] else "no sign-in"
+    return Finding(Level.OK, f"connected, encryption {current_app.config['SMTP_TLS']}, {login}; nothing was sent")
+
+
+def _mail_advice(error_class: str) -> str:
+    if error_class.startswith("smtp_53"):
+        return "check SMTP_USER and SMTP_PASSWORD"
+    return "check SMTP_TLS and the server's certificate" if error_class == "tls" else ""
+
+
+def sms() -> Finding:
+    provider = current_app.config["SMS_PROVIDER"]
+    if provider == "console":
+        return _console("text messages are printed", "set SMS_PROVIDER")
+    missing = [name for name in CREDENTIALS[provider] if not current_app.config[name]]
+    if missing:
+        return Finding(Level.FAIL, f"{provider} has no credentials", f"set {', '.join(missing)}")
+    return Finding(Level.OK, f"{provider} has credentials; nothing was sent")
+
+
+def _console(detail: str, advice: str) -> Finding:
+    in_development = current_app.config["ENVIRONMENT"] == "development"
+    return Finding(Level.OK if in_development else Level.WARN, f"{detail} to the console", advice)
+
+
+def keys() -> Finding:
+    found = {name: current_app.config[name] or "" for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
+    weak = [
+        name for name, key in found.items() if len(key.encode()) < SHORTEST_KEY or len(set(key)) < FEWEST_CHARACTERS
+    ]
+    if weak:
+        return Finding(Level.FAIL, f"{' and '.join(weak)} can be guessed")
+    if len(set(found.values())) < len(found):
+        return Finding(Level.FAIL, f"{' and '.join(found)} are the same")
+    return Finding(Level.OK, "long and different from one another")
+
+
+def _is_weak(key: str) -> bool:
+    return len(key.encode()) < SHORTEST_KEY or len(set(key)) < FEWEST_CHARACTERS
+
+
+def disk() -> Finding:
+    folder = current_app.config["DATA_DIR"]
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"x" * 4096)
+        file.flush()
+    free = shutil.disk_usage(folder).free / GIB
+    return Finding(Level.WARN if free < LITTLE_SPACE_GIB else Level.OK, f"writable, {free:.1f} GiB free")

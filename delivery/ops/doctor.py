@@ -1,0 +1,93 @@
+"""`flask doctor`: looks at every part that Delivery needs and says what to do about those that are ill."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import click
+from flask.cli import with_appcontext
+
+from delivery.cli import examples, json_option, print_json
+from delivery.notifications.states import Channel
+from delivery.ops import checks
+from delivery.ops.checks import Finding, Level
+
+logger = logging.getLogger(__name__)
+
+
+class Check(NamedTuple):
+    """A part, how to look at it, what to do when it is ill, and the parts without which it cannot be looked at."""
+
+    what: str
+    look: Callable[[], Finding]
+    advice: str
+    needs: tuple[str, ...] = ()
+
+
+def _of_each_channel(what: str, look: Callable[[Channel], Finding], advice: str, needs: tuple[str, ...]) -> list[Check]:
+    return [Check(f"{name} {what}", partial(look, name), advice.format(name), needs) for name in Channel]
+
+
+_TABLES = ("database", "schema")
+CHECKS = (
+    Check("database", checks.database, "check DATABASE_URL, and that the server runs"),
+    Check("schema", checks.schema, "run `flask db upgrade`", ("database",)),
+    Check("clock", checks.clocks, "set the clocks, by NTP", ("database",)),
+    Check("redis", checks.redis, "check REDIS_URL, and that the server runs; messages are late without it"),
+    *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),
+    Check("cron", checks.cron, "start `flask cron`", ("redis",)),
+    *_of_each_channel("queue", checks.outbox, "see `flask notifications list --channel {}`", _TABLES),
+    Check("unsent", checks.unsent, "see `flask notifications resend --state dead --dry-run`", _TABLES),
+    Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
+    Check("sms", checks.sms, "check the settings that begin with SMS_"),
+    Check("keys", checks.keys, "set random ones of 32 bytes or more, such as `openssl rand -base64 48` prints"),
+    Check("disk", checks.disk, "make DATA_DIR writable for this user, and keep a GiB free"),
+)
+
+
+@click.command(epilog=examples("flask doctor", "flask doctor --json"))
+@json_option
+@with_appcontext
+def doctor(*, as_json: bool) -> None:
+    """Look at every part and say what to do: a line each, `ok`, `warn` or `FAIL`.
+
+    Nothing is changed and no message is sent; no secret and no address is printed. Exit code 0 when nothing failed,
+    1 otherwise.
+    """
+    found: dict[str, Finding] = {}
+    for check in CHECKS:
+        found[check.what] = _look(check, found)
+        if not as_json:
+            click.echo(_line(check, found[check.what]))
+    failed = any(finding.level is Level.FAIL for finding in found.values())
+    if as_json:
+        print_json({"ok": not failed, "checks": [_as_dict(check, found[check.what]) for check in CHECKS]})
+    if failed:
+        click.get_current_context().exit(1)
+
+
+def _look(check: Check, found: dict[str, Finding]) -> Finding:
+    for need in check.needs:
+        if found[need].level is Level.FAIL:
+            return Finding(Level.WARN, f"unknown while {need} fails", f"see {need}")
+    try:
+        return check.look()
+    except Exception as error:
+        logger.debug("a check failed", exc_info=error)
+        # The class alone: a library's text may hold addresses and passwords.
+        return Finding(Level.FAIL, f"does not work ({type(error).__name__})")
+
+
+def _advice(check: Check, finding: Finding) -> str:
+    return "" if finding.level is Level.OK else finding.advice or check.advice
+
+
+def _line(check: Check, finding: Finding) -> str:
+    advice = _advice(check, finding)
+    return f"{finding.level:<4}  {check.what:<12}  {finding.detail}" + (f"  -> {advice}" if advice else "")
+
+
+def _as_dict(check: Check, finding: Finding) -> dict[str, str]:
+    level, advice = finding.level.lower(), _advice(check, finding)
+    return {"what": check.what, "level": level, "detail": finding.detail, "advice": advice}
