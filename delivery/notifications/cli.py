@@ -40,8 +40,10 @@ class _Age(click.ParamType[timedelta]):
 
 
 _delivery = click.option("--delivery", type=click.UUID, help="Those of one delivery, by its id.")
-_state = click.option("--state", "states", type=click.Choice([*MessageState]), multiple=True, help="In this state.")
-_channel = click.option("--channel", type=click.Choice([*Channel]), help="Of this channel.")
+_state = click.option(
+    "--state", "states", type=click.Choice([one.value for one in MessageState]), multiple=True, help="In this state."
+)
+_channel = click.option("--channel", type=click.Choice([one.value for one in Channel]), help="Of this channel.")
 _since = click.option("--since", type=_Age(), help="Written since so long ago: 30m, 2h, 7d.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 

@@ -79,7 +79,8 @@ class _Batch:
     def run(self) -> None:
         """Send until nothing is left, time is up or the provider is down; then give back what was not sent."""
         try:
-            while self.waiting and not self.provider_down and not self.out_of_time():
+            # What a slow provider left over of the last few goes back first: its lease is the older one.
+            while self.waiting and not self.handed and not self.provider_down and not self.out_of_time():
                 if self._connect():
                     self._hand_off()
                     self._send_handed()

@@ -38,7 +38,7 @@ _fork = multiprocessing.get_context("fork")
 
 
 @click.command()
-@click.argument("channels", nargs=-1, type=click.Choice([*Channel]))
+@click.argument("channels", nargs=-1, type=click.Choice([one.value for one in Channel]))
 @with_appcontext
 def worker(channels: tuple[str, ...]) -> None:
     """Send messages: one process for each CHANNEL, by default one for each there is.
@@ -52,7 +52,7 @@ def worker(channels: tuple[str, ...]) -> None:
       flask worker mail mail sms
     """  # noqa: D301  \b keeps click from wrapping
     gc.freeze()  # what is loaded by now is shared with the children and stays
-    team = _Team([_Member(channel) for channel in channels or [*Channel]])
+    team = _Team([_Member(channel) for channel in channels or Channel])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
     team.run()

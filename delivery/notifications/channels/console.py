@@ -32,4 +32,9 @@ class ConsoleTransport:
         head = [f"{self._channel} to {letter.address}  ({message_id})"]
         if letter.subject:
             head.append(f"Subject: {letter.subject}")
-        return "\n".join(["", _RULE, *head, "", letter.text.rstrip(), _RULE, "", ""])
+        return _printable("\n".join(["", _RULE, *head, "", letter.text.rstrip(), _RULE, "", ""]))
+
+
+def _printable(text: str) -> str:
+    """Leave a terminal nothing to obey: names come from strangers."""
+    return "".join(one if one == "\n" or one.isprintable() else "?" for one in text)

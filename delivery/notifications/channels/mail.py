@@ -29,7 +29,8 @@ SERVICE_CLOSING = 421
 # Our own credentials are refused (RFC 4954, 6): no letter is to blame, none will get through.
 AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
 LONGEST_LINE = 900  # RFC 5322, 2.1.1: 998 octets
-_PLAIN_ADDRESS = re.compile(r"[^\s<>(),;:\\\"\[\]@]+@[A-Za-z0-9.-]+", re.ASCII)
+# RFC 5321, 4.1.2, without the quoted form: nothing in it can end the address.
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 class SmtpTransport:

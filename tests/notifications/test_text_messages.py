@@ -1,0 +1,168 @@
+"""Text messages over the protocols of Twilio and SNS: what is asked of them, and what each of their failures means."""
+
+import socket
+import uuid
+
+import pytest
+
+from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels.sns import SnsTransport
+from delivery.notifications.channels.twilio import TwilioTransport
+
+LETTER = Letter("+447700900123", "Delivery: it has arrived.")
+
+
+@pytest.fixture
+def twilio_transport(twilio):
+    made = []
+
+    def make(**settings):
+        given = {"account": twilio.account, "token": twilio.token, "sender": "+15005550006", "base_url": twilio.url}
+        transport = TwilioTransport(**{**given, "callback": "", "timeout_seconds": 5, **settings})
+        made.append(transport)
+        return transport
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+@pytest.fixture
+def sns_transport(sns):
+    made = []
+
+    def make(**settings):
+        given = {"key": "key", "secret": "secret", "sender": "", "region": sns.region, "endpoint_url": sns.url}
+        transport = SnsTransport(**{**given, "timeout_seconds": 5, **settings})
+        made.append(transport)
+        return transport
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+def failure_of(transport):
+    with pytest.raises(Failure) as caught:
+        transport.send(uuid.uuid4(), LETTER)
+    return caught.value
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_twilio_gets_the_message_and_we_its_reference(twilio, twilio_transport):
+    reference = twilio_transport().send(uuid.uuid4(), LETTER)
+    [message] = twilio.messages
+    assert (message["to"], message["body"], message["from"]) == (LETTER.address, LETTER.text, "+15005550006")
+    assert reference == message["sid"]
+    assert "StatusCallback" not in twilio.requests[0]
+
+
+def test_twilio_calls_back_with_the_messages_id(twilio, twilio_transport):
+    identity = uuid.uuid4()
+    twilio_transport(callback="https://delivery.example/api/callbacks/twilio/status").send(identity, LETTER)
+    expected = f"https://delivery.example/api/callbacks/twilio/status?message={identity}"
+    assert twilio.requests[0]["StatusCallback"] == expected
+
+
+@pytest.mark.parametrize(
+    ("public", "callback"),
+    [("https://d.example", "https://d.example/api/callbacks/twilio/status"), ("http://127.0.0.1:8000", "")],
+)
+def test_twilio_is_asked_to_call_back_over_https_alone(public, callback):
+    names = ("SMS_API_KEY", "SMS_API_SECRET", "SMS_FROM", "TWILIO_BASE_URL")
+    config = dict.fromkeys(names, "x") | {"PUBLIC_BASE_URL": public, "SMS_TIMEOUT_SECONDS": 5}
+    assert TwilioTransport.from_config(config)._callback == callback
+
+
+def test_twilio_sends_from_a_messaging_service(twilio, twilio_transport):
+    service = "MG" + "0" * 32
+    twilio_transport(sender=service).send(uuid.uuid4(), LETTER)
+    assert (twilio.requests[0]["MessagingServiceSid"], twilio.requests[0].get("From")) == (service, None)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "permanent"),
+    [
+        ((400, 21211), Failure, True),
+        ((400, 21610), Failure, True),
+        ((401, 20003), Unreachable, False),
+        ((429, 20429), Unreachable, False),
+        ((503, 20503), Unreachable, False),
+        ((500, 20500), Unknown, False),
+    ],
+)
+def test_twilios_errors_mean_something(twilio, twilio_transport, error, kind, permanent):
+    status, code = error
+    twilio.fail(status, code=code, message="The 'To' number +447700900123 is not valid.")
+    failure = failure_of(twilio_transport())
+    assert (type(failure), failure.permanent, failure.error_class) == (kind, permanent, f"twilio_{code}")
+    assert "7700" not in failure.message
+
+
+def test_twilio_says_when_to_come_back(twilio, twilio_transport):
+    twilio.limit(retry_after=17)
+    assert failure_of(twilio_transport()).retry_after_seconds == 17
+
+
+def test_twilio_is_asked_once_when_it_does_not_answer(twilio, twilio_transport):
+    twilio.drop_after_accept()
+    assert isinstance(failure_of(twilio_transport()), Unknown)
+    assert len(twilio.requests) == 1
+
+
+def test_twilio_that_takes_too_long_is_unknown(twilio, twilio_transport):
+    twilio.delay = 1.0
+    assert isinstance(failure_of(twilio_transport(timeout_seconds=0.3)), Unknown)
+
+
+def test_twilio_that_is_not_there_is_unreachable(twilio_transport):
+    assert isinstance(failure_of(twilio_transport(base_url=f"http://127.0.0.1:{closed_port()}")), Unreachable)
+
+
+def test_nothing_about_a_text_message_is_logged(twilio, twilio_transport, caplog):
+    caplog.set_level("DEBUG")
+    twilio_transport().send(uuid.uuid4(), LETTER)
+    assert "7700900123" not in caplog.text
+    assert LETTER.text not in caplog.text
+
+
+def test_sns_gets_the_message_and_we_its_reference(sns, sns_transport):
+    reference = sns_transport(sender="Delivery").send(uuid.uuid4(), LETTER)
+    [message] = sns.messages
+    assert (message.id, message.to, message.body) == (reference, LETTER.address, LETTER.text)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "permanent"),
+    [
+        ((400, "InvalidParameter"), Failure, True),
+        ((400, "Throttling"), Unreachable, False),
+        ((403, "InvalidClientTokenId"), Unreachable, False),
+        ((500, "InternalError"), Unknown, False),
+        ((503, "ServiceUnavailable"), Unreachable, False),
+    ],
+)
+def test_snss_errors_mean_something(sns, sns_transport, error, kind, permanent):
+    status, code = error
+    sns.fail(status, code=code)
+    failure = failure_of(sns_transport())
+    assert (type(failure), failure.permanent, failure.error_class) == (kind, permanent, f"sns_{code}")
+    assert sns.messages == [], "asked once"
+
+
+def test_sns_that_is_not_there_is_unreachable(sns_transport):
+    transport = sns_transport(endpoint_url=f"http://127.0.0.1:{closed_port()}")
+    assert isinstance(failure_of(transport), Unreachable)
+
+
+@pytest.mark.parametrize(
+    ("sender", "key"), [("+447700900001", "AWS.MM.SMS.OriginationNumber"), ("Delivery", "AWS.SNS.SMS.SenderID")]
+)
+def test_sns_is_told_who_sends(sns_transport, sender, key):
+    attributes = sns_transport(sender=sender)._attributes()
+    assert attributes[key] == {"DataType": "String", "StringValue": sender}
+    assert attributes["AWS.SNS.SMS.SMSType"]["StringValue"] == "Transactional"

@@ -1,0 +1,109 @@
+"""A message is written with the change that it tells of, or not at all."""
+
+import time
+
+import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy.exc import IntegrityError
+
+from delivery import logs
+from delivery.database import transaction
+from delivery.notifications import alarm
+from delivery.notifications.services import add
+from delivery.notifications.states import SMS_EXPIRES_SECONDS, Channel
+from tests.notifications.conftest import new_message
+
+
+@pytest.fixture
+def queue(redis_server):
+    with redis_server.client() as client:
+        yield Queue("mail", connection=client, serializer=JSONSerializer)
+
+
+def test_a_message_is_on_record_and_somebody_is_woken(outbox, queue):
+    [identity] = outbox.add(new_message(data={"why": "test"}))
+    row = outbox.row(identity)
+    assert (row.state, row.attempts, row.data, row.lease_token) == ("pending", 0, {"why": "test"}, None)
+    assert row.lane == f"mail:{row.recipient_id}:"
+    assert [job.args for job in queue.jobs] == [["mail"]]
+
+
+def add_and_fail():
+    add([new_message()])
+    raise ZeroDivisionError
+
+
+def test_a_change_that_is_rolled_back_tells_nobody(outbox, queue):
+    with pytest.raises(ZeroDivisionError), transaction():
+        add_and_fail()
+    assert outbox.rows() == []
+    assert queue.count == 0
+
+
+def test_nobody_is_woken_before_the_commit(outbox, queue):
+    with transaction():
+        add([new_message()])
+        assert queue.count == 0
+    assert queue.count == 1
+
+
+def test_many_messages_are_one_statement_and_one_wake(outbox, count_statements, queue):
+    with count_statements() as statements, transaction():
+        add([new_message() for _ in range(50)])
+    assert [statement.split()[0] for statement in statements if not statement.startswith("BEGIN")] == ["INSERT"]
+    assert (len(outbox.rows()), queue.count) == (50, 1)
+
+
+def test_wakes_are_coalesced_until_a_drain_begins(outbox, queue):
+    for _ in range(3):
+        outbox.add(new_message())
+    assert queue.count == 1
+    alarm.answer("mail")
+    outbox.add(new_message())
+    assert queue.count == 2
+
+
+def test_each_channel_is_woken_for_itself(outbox, redis_server, queue):
+    outbox.add(new_message(), new_message(channel=Channel.SMS))
+    with redis_server.client() as client:
+        assert (queue.count, Queue("sms", connection=client).count) == (1, 1)
+
+
+def test_a_job_carries_no_more_than_the_channel(outbox, queue):
+    outbox.add(new_message())
+    [job] = queue.jobs
+    assert (job.func_name, job.args, job.kwargs) == ("delivery.notifications.jobs.drain", ["mail"], {})
+    assert (job.timeout, job.result_ttl, job.retries_left) == (-1, 0, None)
+
+
+def test_a_text_message_is_too_late_after_two_hours(outbox):
+    mail, sms = outbox.add(new_message(), new_message(channel=Channel.SMS))
+    assert outbox.row(mail).expires_at is None
+    row = outbox.row(sms)
+    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SMS_EXPIRES_SECONDS, abs=5)
+
+
+def test_a_message_knows_the_request_that_caused_it(outbox):
+    with logs.bound(request_id="req-1"):
+        [identity] = outbox.add(new_message())
+    assert outbox.row(identity).request_id == "req-1"
+
+
+@pytest.mark.parametrize("outage", ["kill", "freeze"])
+def test_with_redis_down_a_commit_takes_hardly_longer(outbox, redis_server, outage):
+    getattr(redis_server, outage)()
+    began = time.monotonic()
+    outbox.add(new_message())
+    assert time.monotonic() - began < 0.7
+    began = time.monotonic()
+    outbox.add(new_message())
+    assert time.monotonic() - began < 0.2, "it was down a moment ago: nobody waits again"
+    assert outbox.states() == ["pending", "pending"]
+
+
+def test_the_same_event_is_told_once(outbox, delivery_id):
+    told = new_message(delivery_id=delivery_id, seq=1, recipient_id=delivery_id)
+    outbox.add(told)
+    with pytest.raises(IntegrityError):
+        outbox.add(told)
