@@ -3,8 +3,8 @@
 import math
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -74,26 +74,33 @@ def start(app: Flask, system: System, supervisor: Supervisor) -> None:
 
 
 def migrate(app: Flask) -> None:
-    """Bring the database up to date, or say why not."""
-    try:
-        with app.app_context():
-            flask_migrate.upgrade()
-            db.engine.dispose()
-    except SystemExit:  # Flask-Migrate logs what Alembic refuses, and exits
-        raise CannotRun("the database was not brought up to date; the reason stands above.") from None
-    except SQLAlchemyError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise CannotRun(f"the database was not brought up to date: {reason}") from None
+    """Bring the database up to date."""
+    with database_of(app):
+        flask_migrate.upgrade()
 
 
 def first_admin(app: Flask) -> str | None:
     """Make an admin account where there is none, and give its password."""
     password = secrets.token_urlsafe(12)
-    with app.app_context():
+    with database_of(app):
         password_hash = hash_password(password)
         with transaction():
             made = ensure_first_admin(password_hash=password_hash)
     return password if made else None
+
+
+@contextmanager
+def database_of(app: Flask) -> Iterator[None]:
+    """Work on the app's database and keep no connection; what it says no to becomes one line."""
+    try:
+        with app.app_context():
+            yield
+            db.engine.dispose()
+    except SystemExit:  # Flask-Migrate logs what Alembic refuses, and exits
+        raise CannotRun("the database was not brought up to date; the reason stands above.") from None
+    except SQLAlchemyError as error:
+        reason = str(error).split("\n", 1)[0]
+        raise CannotRun(f"the database does not do: {reason}") from None
 
 
 def report(system: System, *, admin: str | None) -> None:
