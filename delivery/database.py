@@ -1,7 +1,6 @@
 """The database: base class, column types, both engines, its clock, and the only commit."""
 
 import os
-import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,11 +33,10 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7 as _uuid7
 
-from delivery import clock
+from delivery import clock, sqlite
 
 _READ_ENGINE = "delivery.read_engine"
 _AFTER_COMMIT = "delivery.after_commit"
-SQLITE_BUSY_SECONDS = 5
 
 
 class Base(DeclarativeBase):
@@ -103,6 +101,13 @@ def _sqlite_now(element: now, compiler: SQLCompiler, **options: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {modifier}) || '000')"
 
 
+_JSON: dict[str, Any] = {
+    "json_serializer": lambda value: orjson.dumps(value).decode(),
+    "json_deserializer": orjson.loads,
+    "hide_parameters": True,  # errors are logged, people are not
+}
+
+
 def init_app(app: Flask) -> None:
     """Bind both engines to the app: one for transactions, one for reads that need none.
 
@@ -110,7 +115,7 @@ def init_app(app: Flask) -> None:
     that only reads ends with one.
     """
     url = make_url(app.config["DATABASE_URL"])
-    options = _sqlite_options() if url.get_backend_name() == "sqlite" else _postgresql_options(app)
+    options = {**_JSON, **(sqlite.OPTIONS if url.get_backend_name() == "sqlite" else _postgresql_options(app))}
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
@@ -118,22 +123,13 @@ def init_app(app: Flask) -> None:
         writing = db.engine
     reading = create_engine(url, **options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
     if writing.dialect.name == "sqlite":
-        _prepare_sqlite(writing, reading)
+        sqlite.prepare(writing, reading)
     else:
         event.listen(reading, "connect", _make_read_only)
     app.extensions[_READ_ENGINE] = reading
     app.teardown_appcontext(_close_reader)
     for engine in (writing, reading):
         _forget_in_children(engine)
-
-
-def _sqlite_options() -> dict[str, Any]:
-    return {
-        "connect_args": {"timeout": SQLITE_BUSY_SECONDS},
-        "json_serializer": _to_json,
-        "json_deserializer": orjson.loads,
-        "hide_parameters": True,
-    }
 
 
 def _postgresql_options(app: Flask) -> dict[str, Any]:
@@ -147,37 +143,7 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
         "pool_size": app.config["DB_POOL_SIZE"],
         "max_overflow": 0,
         "pool_timeout": app.config["DB_POOL_TIMEOUT_SECONDS"],
-        "json_serializer": _to_json,
-        "json_deserializer": orjson.loads,
-        "hide_parameters": True,
     }
-
-
-def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _prepare_sqlite(writing: Engine, reading: Engine) -> None:
-    """Make SQLite safe under several writers.
-
-    The driver's own transactions begin at the first write, after the reads that the write depends on: two
-    processes then lose updates without an error. BEGIN IMMEDIATE takes the lock first.
-    """
-    event.listen(writing, "connect", _configure_sqlite)
-    event.listen(reading, "connect", _configure_sqlite)
-    event.listen(reading, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
-    event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # with NORMAL, a power cut may undo a commit that we have answered for
-        "foreign_keys = ON",
-        f"busy_timeout = {SQLITE_BUSY_SECONDS * 1000}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _make_read_only(connection: Any, _record: object) -> None:
