@@ -3,7 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, exists, func, literal_column, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Row,
+    String,
+    bindparam,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from delivery import database
 from delivery.database import db, new_id, now
@@ -16,42 +30,12 @@ _messages = OutboxMessage.__table__
 _m = _messages.c
 
 
-def claim(channel: str, *, limit: int) -> list[ClaimedMessage]:
-    """Take up to `limit` due messages, the oldest first; of a lane only its first open row.
-
-    What has expired, and what a dead worker may have sent, is settled here and not returned.
-    """
-    while rows := _take(channel, limit=limit):
-        fates = [(message := _message(row), row, _dead_end(message, row)) for row in rows]
-        settle([dead_end for _, _, dead_end in fates if dead_end])
-        _forget([message for message, row, dead_end in fates if row.handoff_at and not dead_end])
-        if alive := [message for message, _, dead_end in fates if not dead_end]:
-            return sorted(alive, key=lambda message: message.id)
-    return []
+def _is_open(table: FromClause) -> ColumnElement[bool]:
+    # Literals: with bound values neither database could use its partial indexes.
+    return table.c.state.in_([literal_column("'pending'"), literal_column("'sending'")])
 
 
-def _take(channel: str, *, limit: int) -> Sequence[Row[Any]]:
-    # MATERIALIZED, because PostgreSQL may otherwise run the LIMIT again for each row and take more than asked.
-    # SQLite knows no row locks and needs none: its transaction began with the write lock.
-    due = (
-        select(_m.id)
-        .where(*_claimable(channel))
-        .order_by(_m.next_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-        .prefix_with("MATERIALIZED")
-    )
-    statement = (
-        update(_messages)
-        .where(_m.id.in_(select(due.c.id)))
-        .values(state=MessageState.SENDING, lease_token=new_id(), **new_lease())
-        .returning(*_messages.c, (_m.expires_at <= now()).label("expired"))
-    )
-    return db.session.execute(statement).all()
-
-
-def _claimable(channel: str) -> tuple[ColumnElement[bool], ...]:
+def _claimable(channel: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
     """Due, and the first of its lane. Of a row in somebody's hands next_at is the end of the lease."""
     earlier = _messages.alias("earlier")
     somebody_before = exists().where(
@@ -63,9 +47,40 @@ def _claimable(channel: str) -> tuple[ColumnElement[bool], ...]:
     return _m.channel == channel, _is_open(_messages), _m.next_at <= now(), ~somebody_before
 
 
-def _is_open(table: FromClause) -> ColumnElement[bool]:
-    # Literals: with bound values neither database could use its partial indexes.
-    return table.c.state.in_([literal_column("'pending'"), literal_column("'sending'")])
+# Built once: building them takes longer than running them.
+# MATERIALIZED, because PostgreSQL may otherwise run the LIMIT again for each row and take more than asked.
+# SQLite knows no row locks and needs none: its transaction began with the write lock.
+_BEST = (
+    select(_m.id)
+    .where(*_claimable(bindparam("of_channel", type_=String)))
+    .order_by(_m.next_at)
+    .limit(bindparam("at_most", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("best")
+    .prefix_with("MATERIALIZED")
+)
+_TAKE = (
+    update(_messages)
+    .where(_m.id.in_(select(_BEST.c.id)))
+    .values(state=MessageState.SENDING, lease_token=bindparam("token"), **new_lease())
+    .returning(*_messages.c, (_m.expires_at <= now()).label("expired"))
+)
+_DUE = select(*(exists().where(*_claimable(literal(str(channel)))).label(channel) for channel in Channel))
+
+
+def claim(channel: str, *, limit: int) -> list[ClaimedMessage]:
+    """Take up to `limit` due messages, the oldest first; of a lane only its first open row.
+
+    What has expired, and what a dead worker may have sent, is settled here and not returned.
+    """
+    asked = {"of_channel": channel, "at_most": limit}
+    while rows := db.session.execute(_TAKE, {**asked, "token": new_id()}).all():
+        fates = [(message := _message(row), row, _dead_end(message, row)) for row in rows]
+        settle([dead_end for _, _, dead_end in fates if dead_end])
+        _forget([message for message, row, dead_end in fates if row.handoff_at and not dead_end])
+        if alive := [message for message, _, dead_end in fates if not dead_end]:
+            return sorted(alive, key=lambda message: message.id)
+    return []
 
 
 def _message(row: Row[Any]) -> ClaimedMessage:
@@ -92,6 +107,5 @@ def _forget(messages: Sequence[ClaimedMessage]) -> None:
 
 def due_channels() -> list[Channel]:
     """Return the channels in which something can be sent now; one probe of a partial index each."""
-    columns = [exists().where(*_claimable(channel)).label(channel) for channel in Channel]
-    row = database.reader().execute(select(*columns)).one()
+    row = database.reader().execute(_DUE).one()
     return [channel for channel in Channel if getattr(row, channel)]

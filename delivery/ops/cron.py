@@ -44,7 +44,7 @@ def cron() -> None:
 
 
 def run() -> None:
-    """Sweep until this process is asked to stop; an outage of the database or of Redis is survived."""
+    """Sweep until this process is asked to stop; whatever goes wrong is logged and survived."""
     failures, housekeeping = 0, Housekeeping()
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  Flask's documented way
     while not jobs.stopping():
@@ -55,9 +55,10 @@ def run() -> None:
                 sweep()
                 housekeeping.do()
             failures = 0
-        except SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001  the sweep goes on, whatever happens
             failures += 1
-            logger.warning("the sweep failed", extra={"error_class": type(error).__name__, "count": failures})
+            log = logger.warning if isinstance(error, SQLAlchemyError) else logger.exception
+            log("the sweep failed", extra={"error_class": type(error).__name__, "count": failures})
         pause = min(SWEEP_SECONDS * 2**failures, BACK_OFF_MAX_SECONDS) if failures else SWEEP_SECONDS
         jobs.pause(pause - (time.monotonic() - began))
 

@@ -3,10 +3,11 @@
 import uuid
 
 import pytest
+from flask import current_app
 from sqlalchemy import insert, select
 
 from delivery import jobs, notifications
-from delivery.database import db, now, transaction
+from delivery.database import now, transaction
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.channels import Letter
 from delivery.notifications.channels.memory import MemoryTransport
@@ -30,7 +31,7 @@ def new_message(**fields):
 
 def rows():
     """The whole outbox, the oldest first."""
-    with db.engine.connect() as connection:
+    with current_app.extensions["delivery.read_engine"].connect() as connection:
         return connection.execute(select(OutboxMessage.__table__).order_by(OutboxMessage.id)).all()
 
 
@@ -64,7 +65,7 @@ class Outbox:
 
     def attempts(self, identity):
         table = OutboxAttempt.__table__
-        with db.engine.connect() as connection:
+        with current_app.extensions["delivery.read_engine"].connect() as connection:
             return connection.execute(select(table).where(table.c.message_id == identity).order_by(table.c.n)).all()
 
     def states(self):
