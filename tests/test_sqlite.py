@@ -54,7 +54,7 @@ PROCESSES, THREADS, TIMES = 3, 4, 60
 
 
 def test_many_writers_lose_nothing_and_none_starves(counter):
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     durations = context.Queue()
     processes = [context.Process(target=write_often, args=(counter, TIMES, durations)) for _ in range(PROCESSES)]
     for process in processes:
