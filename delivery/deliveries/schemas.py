@@ -6,14 +6,14 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from delivery.deliveries.states import State
 from delivery.users.schemas import Email, Phone, locale_field
-from delivery.web import Line, Paragraph, Schema, Whole
+from delivery.web import Flag, Line, Number, Paragraph, Schema, Time, Whole
 from delivery.web.paging import PageArgs
 
 _TAGS_AT_MOST = 20
 
 
-def _degrees(most: int, **options: Any) -> fields.Float:
-    return fields.Float(validate=validate.Range(-most, most), **options)
+def _degrees(most: int, **options: Any) -> Number:
+    return Number(validate=validate.Range(-most, most), **options)
 
 
 def _tag_names(**options: Any) -> fields.List[Any]:
@@ -57,8 +57,8 @@ class Package(Schema):
 
 
 class Window(Schema):
-    earliest = fields.AwareDateTime(allow_none=True, load_default=None)
-    latest = fields.AwareDateTime(allow_none=True, load_default=None)
+    earliest = Time(allow_none=True, load_default=None)
+    latest = Time(allow_none=True, load_default=None)
 
     @validates_schema
     def in_order(self, data: dict[str, Any], **_: Any) -> None:
@@ -67,9 +67,9 @@ class Window(Schema):
 
 
 class Requirements(Schema):
-    photo = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
-    signature = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
-    pin = fields.Boolean(truthy={True}, falsy={False}, load_default=False)
+    photo = Flag(load_default=False)
+    signature = Flag(load_default=False)
+    pin = Flag(load_default=False)
 
 
 class _Writable(Schema):
@@ -102,9 +102,7 @@ class DeliveryIn(_Writable):
     recipient = fields.Nested(RecipientIn, required=True)
     destination = fields.Nested(Address, required=True)
     requirements = fields.Nested(Requirements, load_default=lambda: Requirements().load({}))
-    draft = fields.Boolean(
-        truthy={True}, falsy={False}, load_default=False, metadata={"description": "Begin as `draft`, not `pending`."}
-    )
+    draft = Flag(load_default=False, metadata={"description": "Begin as `draft`, not `pending`."})
 
 
 class DeliveryPatch(_Writable):
@@ -124,7 +122,7 @@ class MoveIn(Schema):
     )
     note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
     public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
-    occurred_at = fields.AwareDateTime(
+    occurred_at = Time(
         load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."}
     )
     location = fields.Nested(Location, allow_none=True, load_default=None)
@@ -203,12 +201,12 @@ class DeliveryArgs(PageArgs):
     courier_id = fields.UUID(load_default=None)
     owner_id = fields.UUID(load_default=None)
     reference = Line(100, load_default=None)
-    created_after = fields.AwareDateTime(load_default=None)
-    created_before = fields.AwareDateTime(load_default=None)
-    updated_after = fields.AwareDateTime(load_default=None)
-    updated_before = fields.AwareDateTime(load_default=None)
-    window_after = fields.AwareDateTime(load_default=None)
-    window_before = fields.AwareDateTime(load_default=None)
+    created_after = Time(load_default=None)
+    created_before = Time(load_default=None)
+    updated_after = Time(load_default=None)
+    updated_before = Time(load_default=None)
+    window_after = Time(load_default=None)
+    window_before = Time(load_default=None)
     late = fields.Boolean(load_default=False)
     unassigned = fields.Boolean(load_default=False)
     q = Line(

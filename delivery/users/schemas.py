@@ -7,7 +7,7 @@ import phonenumbers
 from marshmallow import ValidationError, fields, validate
 
 from delivery.users.states import Role
-from delivery.web import Line, Schema
+from delivery.web import Flag, Line, Schema
 from delivery.web.paging import PageArgs
 
 LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
@@ -80,7 +80,7 @@ class UserPatch(Schema):
     locale = locale_field()
     time_zone = fields.String(validate=known_zone)
     role = fields.Enum(Role, by_value=True, metadata={"description": "Only an admin may change it."})
-    active = fields.Boolean(truthy={True}, falsy={False}, metadata={"description": "Only an admin may change it."})
+    active = Flag(metadata={"description": "Only an admin may change it."})
 
 
 class UserOut(Schema):

@@ -4,16 +4,19 @@ from delivery.web.answers import accepted, answer, created, dump_json, etag_of, 
 from delivery.web.blueprint import Api, Blueprint
 from delivery.web.callers import Caller, caller, for_roles, found, public, signed_in
 from delivery.web.preconditions import Expected, if_match, if_match_optional
-from delivery.web.schema import Line, Paragraph, Schema, Whole
+from delivery.web.schema import Flag, Line, Number, Paragraph, Schema, Time, Whole
 
 __all__ = [
     "Api",
     "Blueprint",
     "Caller",
     "Expected",
+    "Flag",
     "Line",
+    "Number",
     "Paragraph",
     "Schema",
+    "Time",
     "Whole",
     "accepted",
     "answer",

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
-from marshmallow import RAISE, ValidationError, fields, validate
+from marshmallow import RAISE, fields, validate
 from marshmallow import Schema as MarshmallowSchema
 
 # Control and format characters that reorder, hide or break a line; RFC 9839 lists them as problematic.
@@ -58,6 +59,35 @@ class Whole(fields.Integer):
         return super()._deserialize(value, attr, data, **options)
 
 
+class Number(fields.Float):
+    """A number; true and "1.5" are none."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if isinstance(value, str):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **options)
+
+
+class Flag(fields.Boolean):
+    """true or false; what only looks like one of them, such as 1 or "yes", is neither."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Time(fields.AwareDateTime):
+    """A moment with its zone (RFC 3339), kept in UTC; in a zone far off, the first and last years have moments more."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        moment = super()._deserialize(value, attr, data, **options)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
 _CODES = {
     "Missing data for required field.": "required",
     "Unknown field.": "unknown",
@@ -80,10 +110,3 @@ def field_errors(messages: Any, *, pointer: str = "") -> Iterator[dict[str, str]
 def escape(key: object) -> str:
     """Escape a key for a JSON pointer (RFC 6901, 3); a hostile name is cut, because the answer echoes it."""
     return str(key)[:100].replace("~", "~0").replace("/", "~1")
-
-
-def strict_boolean(value: Any) -> Any:
-    """Refuse what only looks like a boolean, such as 1 or "yes"."""
-    if not isinstance(value, bool):
-        raise ValidationError("Must be true or false.")
-    return value
