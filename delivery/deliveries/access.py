@@ -43,13 +43,13 @@ class Permit:
 
 
 def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
-    """Return what a caller is to a delivery; a customer who is assigned as courier is no courier."""
+    """Return what a caller is to a delivery; by their role, as in visible_to(): a courier who owns it is no owner."""
     parts = set()
     if caller.role in _ALL_SEEING:
         parts.add(Part.DISPATCHER)
     if caller.role == Role.COURIER and row.courier_id == caller.id:
         parts.add(Part.COURIER)
-    if row.owner_id == caller.id:
+    if caller.role == Role.CUSTOMER and row.owner_id == caller.id:
         parts.add(Part.OWNER)
     return frozenset(parts)
 

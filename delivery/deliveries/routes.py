@@ -19,12 +19,14 @@ from delivery.deliveries.schemas import (
 )
 from delivery.idempotency import transactional
 from delivery.users.access import user_for
+from delivery.users.states import Role
 from delivery.web import (
     Blueprint,
     Expected,
     answer,
     caller,
     created,
+    for_roles,
     found,
     if_match,
     if_match_optional,
@@ -43,6 +45,7 @@ def _shown(row: Any) -> dict[str, Any]:
 
 @blp.route("/deliveries", methods=("POST",))
 @signed_in
+@for_roles(Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN)  # couriers see what is assigned to them, and nothing else
 @blp.errors(400, 401, 403, 409, 413, 415, 422)
 @blp.arguments(DeliveryIn)
 @blp.response(201, DeliveryOut)
