@@ -37,11 +37,12 @@ from delivery.users import services as users
 from delivery.users.cli import EMAIL
 from delivery.users.models import User
 from delivery.users.states import Role
-from delivery.web import Caller, Expected
+from delivery.web import Caller, Expected, Line
 
 group = Group("deliveries", help="Deliveries: seed, show, move, find stuck ones.")
 
 BY = Caller(id=None, role=Role.ADMIN, kind="cli")
+NUMBER_OR_ID = Checked(Line(100), name="text")
 _MOVE = MoveIn().fields
 _BATCH = 500
 _MOST_PEOPLE = 500
@@ -93,7 +94,7 @@ def _add(invented: Iterable[seeding.Rows], *, count: int, quiet: bool) -> dict[s
                 seeding.add(batch)
             found.update(rows.delivery["status"] for rows in batch)
             bar.update(len(batch))
-    return {state: found[state] for state in State if found[state]}
+    return {state.value: found[state] for state in State if found[state]}
 
 
 def _add_crew(roles: Sequence[Role], *, seed: int) -> str | None:
@@ -138,7 +139,7 @@ def _find(number_or_id: str) -> Row[Any]:
     "show",
     epilog=examples("flask deliveries show 7KQ2M0X4ZPA9C", "flask deliveries show 7KQ2-M0X4-ZPA9-C --json"),
 )
-@click.argument("number_or_id")
+@click.argument("number_or_id", type=NUMBER_OR_ID)
 @json_option
 def show(number_or_id: str, *, as_json: bool) -> None:
     """Show a delivery with its history and its messages, by tracking number or id."""
@@ -196,7 +197,7 @@ def _event_line(event: dict[str, Any]) -> dict[str, Any]:
         "flask deliveries move 7KQ2M0X4ZPA9C on_hold --reason-code weather --public-note 'Snow.' --dry-run",
     ),
 )
-@click.argument("number_or_id")
+@click.argument("number_or_id", type=NUMBER_OR_ID)
 @click.argument("state", metavar="STATE", type=click.Choice([str(state) for state in State]))
 @click.option("--courier", type=EMAIL, help="With `assigned`: the courier's address.")
 @click.option("--reason-code", type=Checked(_MOVE["reason_code"], name="word"), help="Such as nobody_home.")

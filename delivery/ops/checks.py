@@ -117,7 +117,7 @@ def outbox(channel: Channel) -> Finding:
 def unsent() -> Finding:
     given_up = (MessageState.DEAD, MessageState.UNCERTAIN)
     query = select(_m.state, func.count()).where(_m.state.in_(given_up)).group_by(_m.state)
-    counts: dict[str, int] = dict(reader().execute(query).tuples().all())
+    counts: dict[str, int] = dict(reader().execute(query).all())
     detail = ", ".join(f"{counts.get(state, 0) or 'none'} {state}" for state in given_up)
     return Finding(Level.WARN if counts else Level.OK, detail)
 

@@ -2,14 +2,14 @@
 
 import click.testing
 import pytest
+from sqlalchemy import func, select
+
 from delivery.database import db
 from delivery.notifications.models import OutboxMessage
 from delivery.users import seeding
 from delivery.users.models import User
 from delivery.users.schemas import Phone
 from delivery.users.states import Role
-from sqlalchemy import func, select
-
 from tests.commands import run, run_json
 from tests.conftest import counted, settings
 

@@ -38,4 +38,4 @@ def _tag_ids(names: Sequence[str]) -> dict[str, Any]:
     upsert = (sqlite_insert if backend() == "sqlite" else postgresql_insert)(Tag)
     new = [{"id": new_id(), "name": name} for name in names]
     db.session.execute(upsert.values(new).on_conflict_do_nothing())
-    return dict(db.session.execute(select(Tag.name, Tag.id).where(Tag.name.in_(names))).tuples().all())
+    return dict(db.session.execute(select(Tag.name, Tag.id).where(Tag.name.in_(names))).all())
