@@ -91,6 +91,7 @@ class Rule(NamedTuple):
     met: Callable[[Config], object]
 
 
+LEAST_ARGON2_KIB = 19456
 STRONG = "32 or more random bytes, nothing known or guessable"
 STRONG_PASSWORD = "a password, nothing known or guessable"  # noqa: S105 - words about one
 SMS_RULES = (
@@ -109,5 +110,8 @@ PRODUCTION_RULES = (
     Rule(
         "SMTP_TLS", "`starttls` or `tls`", lambda c: c.SMTP_TLS != "none" or not c.SMTP_HOST or is_loopback(c.SMTP_HOST)
     ),
+    # OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB and two passes, at the least.
+    Rule("ARGON2_MEMORY_KIB", "19456 or more in production", lambda c: c.ARGON2_MEMORY_KIB >= LEAST_ARGON2_KIB),
+    Rule("ARGON2_TIME_COST", "2 or more in production", lambda c: c.ARGON2_TIME_COST > 1),
     Rule("MAIL_FROM", "the sender's address", lambda c: not c.SMTP_HOST or "@localhost" not in c.MAIL_FROM),
 )

@@ -190,3 +190,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
 
     assert list(refused({"DATA_DIR": str(tmp_path / "file" / "below")})) == ["DATA_DIR"]
+
+
+@pytest.mark.parametrize(("name", "weak"), [("ARGON2_MEMORY_KIB", "19455"), ("ARGON2_TIME_COST", "1")])
+def test_production_refuses_password_hashes_below_owasps_least(name, weak):
+    assert set(refused({**PRODUCTION, name: weak})) == {name}

@@ -29,6 +29,12 @@ def test_the_documentation_lists_the_settings_as_they_are():
     ]
 
 
+def test_the_readme_lists_every_setting():
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+
+    assert rows == [f"| `{name}` | {setting.meaning} |" for name, setting in SETTINGS.items()]
+
+
 def documented(default):
     if isinstance(default, Derived):
         return default.words
