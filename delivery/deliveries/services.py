@@ -19,7 +19,7 @@ from delivery.deliveries.access import Action, Permit, check, parts_of
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID
-from delivery.deliveries.states import DELETABLE, TERMINAL, State, allowed, is_legal
+from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
 from delivery.errors import Conflict, Forbidden, NotFound, invalid_field
 from delivery.users.events import UserLeft
@@ -86,7 +86,7 @@ def move(
         seen,
         status=to,
         courier_id=_courier_after(seen, to, courier_id),
-        picked_up_at=seen.picked_up_at or (occurred_at if to is State.PICKED_UP else None),
+        picked_up_at=seen.picked_up_at or (occurred_at if to in AFTER_PICKUP else None),
     )
     kind = "assigned" if to is State.ASSIGNED else "moved"
     position = location or {}

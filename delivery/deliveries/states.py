@@ -49,6 +49,8 @@ INITIAL = frozenset({_S.DRAFT, _S.PENDING})
 BEFORE_PICKUP = frozenset({_S.DRAFT, _S.PENDING, _S.ASSIGNED, _S.CANCELLED})
 # Where a delivery may be deleted, as long as nobody has picked it up.
 DELETABLE = BEFORE_PICKUP | {_S.ON_HOLD, _S.ATTEMPT_FAILED}
+# Where a parcel is only when somebody has picked it up, even if the move to `picked_up` was left out.
+AFTER_PICKUP = frozenset(State) - DELETABLE
 
 _COURIER_TARGETS = frozenset(State) - BEFORE_PICKUP - {_S.LOST}
 
