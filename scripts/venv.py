@@ -28,8 +28,11 @@ def main(lock: str) -> int:
     if is_current(lock):
         return 0
     folder = os.open(ROOT, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)  # freed by the kernel, however we end
-    return 0 if is_current(lock) else install(lock)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # freed with the descriptor, however we end
+        return 0 if is_current(lock) else install(lock)
+    finally:
+        os.close(folder)
 
 
 def is_current(lock: str) -> bool:
