@@ -26,6 +26,7 @@ from delivery import clock
 from delivery.database import UTC, Base, Json, backend, db, now, transaction
 from delivery.errors import Conflict, Invalid, Malformed
 from delivery.web import caller
+from delivery.web.documented import takes_header
 
 View = TypeVar("View", bound=Callable[..., Any])
 _KEY = re.compile(r'("?)([A-Za-z0-9_.:\-]{1,255})\1')
@@ -62,7 +63,11 @@ def transactional(view: View) -> View:
                 return view(*args, **kwargs)
             return _replay_of(session, key) or _keep(session, key, view(*args, **kwargs))
 
-    wrapper.takes_key = True  # type: ignore[attr-defined]  # the API document reads it
+    takes_header(
+        wrapper,
+        "Idempotency-Key",
+        f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
+    )
     return wrapper  # type: ignore[return-value]
 
 
