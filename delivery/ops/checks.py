@@ -18,7 +18,7 @@ from delivery.database import now, reader
 from delivery.notifications import registry
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
-from delivery.notifications.states import Channel, MessageState
+from delivery.notifications.states import OPEN, Channel, MessageState
 from delivery.ops.cron import HEARTBEAT_KEY
 from delivery.ops.health import is_behind
 
@@ -105,7 +105,8 @@ def cron() -> Finding:
 
 
 def outbox(channel: Channel) -> Finding:
-    due = (_m.channel == channel, _m.state == MessageState.PENDING, _m.next_at <= now())
+    # Those whose worker died are due again when its lease ends.
+    due = (_m.channel == channel, _m.state.in_(sorted(OPEN)), _m.next_at <= now())
     count, oldest, at = reader().execute(select(func.count(), func.min(_m.next_at), now()).where(*due)).one()
     if not count:
         return Finding(Level.OK, "nothing is due")

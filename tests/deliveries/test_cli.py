@@ -13,7 +13,7 @@ from delivery.deliveries import seeding
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.deliveries.schemas import Address, MoveIn, Package, RecipientIn, Requirements
 from delivery.deliveries.seeding.goods import REASONS, TAGS
-from delivery.deliveries.seeding.lives import life
+from delivery.deliveries.seeding.lives import Step, life
 from delivery.deliveries.states import INITIAL, TERMINAL, State, is_legal
 from delivery.notifications.models import OutboxMessage
 from delivery.users import seeding as people_seeding
@@ -68,6 +68,15 @@ def test_seeded_deliveries_have_the_courier_and_the_pick_up_that_their_moves_gav
         assert [delivery.picked_up_at] == (picked_up or [None])
         since_pending = states[len(states) - states[::-1].index(State.PENDING) :] if State.PENDING in states else []
         assert (delivery.courier_id is not None) == (State.ASSIGNED in since_pending)
+
+
+def test_a_seeded_delivery_that_went_back_to_pending_lost_its_courier(monkeypatch):
+    states = [None, State.PENDING, State.ASSIGNED, State.PENDING, State.PICKED_UP]
+    steps = [Step(*pair, timedelta(hours=hour)) for hour, pair in enumerate(itertools.pairwise(states))]
+    monkeypatch.setattr("delivery.deliveries.seeding.rows.life", lambda *_, **__: steps)
+    rows = seeding.invent(people_seeding.source(1), owners=["owner"], couriers=["courier"], now=clock.now())
+    assert (rows.delivery["status"], rows.delivery["courier_id"]) == (State.PICKED_UP, None)
+    assert [event["actor_id"] for event in rows.events] == ["owner", None, None, None]
 
 
 def test_seeded_deliveries_are_of_the_past_weeks_and_listed_by_age(all_seeded):
