@@ -3,6 +3,7 @@
 from typing import Any
 
 from flask import Response, render_template, request
+from marshmallow import EXCLUDE
 
 from delivery.auth import services, sessions
 from delivery.auth.schemas import AddressIn, LoginIn, TokenIn, TokenOut
@@ -82,7 +83,7 @@ def request_verification(body: dict[str, Any]) -> Response:
 @blp.route("/verify-email")
 @public
 @blp.errors(422)
-@blp.arguments(TokenIn, location="query")
+@blp.arguments(TokenIn(unknown=EXCLUDE), location="query")  # mail programs add parameters of their own
 @blp.response(200, {"type": "string"}, content_type="text/html")
 def verify_email_page(args: dict[str, Any]) -> Response:
     """Show a page with a button; it never uses the link up, because mail scanners open links."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import orjson
 from flask import Request
@@ -25,6 +25,8 @@ class Parser(FlaskParser):
     """webargs' parser with our errors; a wrong media type is 415, not an empty body."""
 
     DEFAULT_VALIDATION_STATUS = HTTPStatus.UNPROCESSABLE_ENTITY
+    # webargs would drop unknown query parameters: a misspelt filter would list everything.
+    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, None]] = {"query": None}
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         return read_json(req)
