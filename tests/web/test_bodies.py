@@ -175,9 +175,9 @@ def test_a_form_with_nul_or_broken_escapes_is_refused(client):
 def test_countless_mistakes_get_a_short_answer(api):
     """A small request must not buy a large answer."""
     for name, body in {
-        "unknown fields": {f"field{number}": 1 for number in range(50_000)},
-        "wrong items": {"tags": [1] * 200_000},
-        "NUL under a long path": {"x" * 50_000: ["\0"] * 50_000},
+        "unknown fields": {f"field{number}": 1 for number in range(5000)},
+        "wrong items": {"tags": [1] * 20_000},
+        "NUL under a long path": {"x" * 50_000: ["\0"] * 20_000},
     }.items():
         response = api.post("/api/deliveries", json=body)
         assert len(problem(response, 422)["errors"]) == 100, name
