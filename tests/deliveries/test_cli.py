@@ -160,6 +160,11 @@ def test_seeding_again_with_the_same_seed_adds_as_many(app):
     assert len(read(app, select(Delivery.id))) == 40
 
 
+def test_few_deliveries_can_be_seeded_too(app):
+    for seed in range(10):
+        assert seeded(app, count=1, seed=seed)["added"] == 1
+
+
 def test_seeding_takes_few_statements_however_many_deliveries(app):
     seeded(app, count=1)
     with counted(app) as statements:
