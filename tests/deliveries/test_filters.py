@@ -49,7 +49,8 @@ MEANINGLESS = [
     "updated_before=0001-01-01T00:00:00%2B14:00", "window_before=9999-12-31T23:59:59-14:00", "late=maybe",
     "unassigned=2", "sort=id", "sort=owner_id", "sort=-", "sort=created_at;drop", "sort=created_at,id", "q=",
     "q=%00", "q=a%0ab", f"q={'x' * 101}", f"reference={'x' * 101}", f"tag={'x' * 51}", "limit=0",
-    "colour=red", "offset=1", "page=2", "Status=pending", "status[0]=pending", "status%00=pending", "__proto__=1", "%ff=1",
+    "colour=red", "offset=1", "page=2",
+    "Status=pending", "status[0]=pending", "status%00=pending", "__proto__=1", "%ff=1",
     "&".join(f"tag={number}" for number in range(21)),
 ]  # fmt: skip
 SQL = [
