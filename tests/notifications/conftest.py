@@ -16,6 +16,10 @@ from delivery.notifications.services import NewMessage, add
 from delivery.notifications.states import Channel
 from delivery.users.models import User
 
+# For what does not depend on the database.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 # A template that may be sent twice, and one that may not.
 REPEATABLE, ONCE = "verify_email", "created"
 

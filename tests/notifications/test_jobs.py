@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from delivery import jobs
 from delivery.notifications import alarm
+from tests.notifications.conftest import on_sqlite
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def remember():
     return current_app.name, "job"
 
 
+@on_sqlite
 def test_a_job_has_an_app_context_of_its_own(in_app):
     g.seen = False
     assert remember()[1] == "job"
@@ -40,6 +42,7 @@ def test_outside_any_app_a_job_imports_flask_app(monkeypatch, tmp_path):
         jobs._imported_app.cache_clear()
 
 
+@on_sqlite
 def test_after_a_failure_nobody_waits_for_redis_for_a_while(in_app, redis_server, monkeypatch):
     redis_server.kill()
     with pytest.raises(RedisError), jobs.brief_redis() as redis:
@@ -53,6 +56,7 @@ def test_after_a_failure_nobody_waits_for_redis_for_a_while(in_app, redis_server
         assert redis.ping()
 
 
+@on_sqlite
 def test_the_webs_client_gives_up_at_once(in_app, redis_server):
     redis_server.freeze()
     began = time.monotonic()
@@ -61,6 +65,7 @@ def test_the_webs_client_gives_up_at_once(in_app, redis_server):
     assert time.monotonic() - began < 0.7
 
 
+@on_sqlite
 def test_the_workers_client_outlives_a_restart(in_app, redis_server):
     redis = jobs.redis_for_worker()
     assert redis.ping()
@@ -70,6 +75,7 @@ def test_the_workers_client_outlives_a_restart(in_app, redis_server):
     redis.close()
 
 
+@on_sqlite
 @pytest.mark.parametrize("trouble", ["kill", "freeze"])
 def test_a_wake_never_raises_and_says_whether_it_was_heard(in_app, redis_server, trouble):
     assert alarm.wake("mail") is True
@@ -79,6 +85,7 @@ def test_a_wake_never_raises_and_says_whether_it_was_heard(in_app, redis_server,
     alarm.answer("mail")
 
 
+@on_sqlite
 def test_a_full_redis_is_as_good_as_none(in_app, redis_server):
     with redis_server.client() as client:
         client.config_set("maxmemory", "1")
@@ -88,6 +95,7 @@ def test_a_full_redis_is_as_good_as_none(in_app, redis_server):
             client.config_set("maxmemory", "0")
 
 
+@on_sqlite
 def test_a_pause_ends_when_the_process_is_asked_to(in_app):
     jobs.request_stop()
     began = time.monotonic()

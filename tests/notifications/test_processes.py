@@ -18,15 +18,12 @@ from delivery.notifications.jobs import deliver
 from delivery.ops import cron
 from delivery.ops.leash import leashed
 from delivery.subscriptions import COMPOSERS
-from tests.notifications.conftest import rows
+from tests.notifications.conftest import on_postgresql, rows
 from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 START_SECONDS = 30
-
-
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 def alive(process):

@@ -12,7 +12,7 @@ from delivery.notifications.channels import Failure
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import resend
 from delivery.notifications.states import Channel, MessageState
-from tests.notifications.conftest import new_message
+from tests.notifications.conftest import new_message, on_sqlite
 
 
 def put(outbox, state, **fields):
@@ -138,11 +138,13 @@ def test_show_tells_the_whole_story(outbox):
     assert "lease_token" not in told
 
 
+@on_sqlite
 def test_show_knows_what_is_not_there(outbox):
     result = run(outbox, "show", str(uuid.uuid4()))
     assert (result.exit_code, result.stdout) == (1, "")
 
 
+@on_sqlite
 def test_resend_by_id(outbox):
     identity = put(outbox, "sent")
     result = run(outbox, "resend", str(identity), "--json")
@@ -161,6 +163,7 @@ def test_resend_by_options_takes_what_did_not_arrive(outbox):
     assert str(sent) not in result.stdout
 
 
+@on_sqlite
 def test_a_dry_run_changes_nothing(outbox):
     identity = put(outbox, "dead")
     before = outbox.rows()
@@ -169,6 +172,7 @@ def test_a_dry_run_changes_nothing(outbox):
     assert result.stdout == f"{identity}  would be sent once more\n"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -184,12 +188,14 @@ def test_the_exit_code_says_what_went_wrong(outbox, words, code):
     assert run(outbox, *words).exit_code == code
 
 
+@on_sqlite
 def test_a_message_that_cannot_be_sent_again_is_said_to_be_left_alone(outbox):
     identity = put(outbox, "suppressed")
     result = run(outbox, "resend", str(identity))
     assert (result.exit_code, result.stdout) == (1, f"{identity}  left alone: suppressed\n")
 
 
+@on_sqlite
 @pytest.mark.parametrize("command", ["list", "show", "resend"])
 def test_help_has_examples(outbox, command):
     result = run(outbox, command, "--help")

@@ -1,4 +1,4 @@
-"""Mail by SMTP: Flask-Mail writes the message, our own connection carries it, because the moment of truth matters.
+"""Mail by SMTP: mime.py writes it, our own connection carries it, because the moment of truth matters.
 
 Until the final dot of DATA has left, a lost connection means: not sent. After it, and before the answer, nobody can
 tell (RFC 5321, 4.5.3.2.6 and RFC 1047). smtplib's sendmail hides that moment, so the commands are given one by one.
@@ -7,30 +7,22 @@ Flask-Mail's own connection has no time-out, and on Python 3.11 it does not veri
 
 import contextlib
 import functools
-import re
 import smtplib
 import ssl
 import time
 from collections.abc import Callable
-from email.charset import QP, Charset
-from email.mime.text import MIMEText
 from email.utils import parseaddr
 from typing import Self
 from uuid import UUID
 
 from flask import Config
-from flask_mail import Message
 
-from delivery import clock
-from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable, mime
 
 POSITIVE, NEGATIVE, PERMANENT = 200, 400, 500
 SERVICE_CLOSING = 421
 # Our own credentials are refused (RFC 4954, 6): no letter is to blame, none will get through.
 AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
-LONGEST_LINE = 900  # RFC 5322, 2.1.1: 998 octets
-# RFC 5321, 4.1.2, without the quoted form: nothing in it can end the address.
-_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 class SmtpTransport:
@@ -78,13 +70,12 @@ class SmtpTransport:
         self._sent = 0
 
     def _connect(self) -> smtplib.SMTP:
-        context = ssl.create_default_context()
-        smtp_class = functools.partial(smtplib.SMTP_SSL, context=context) if self._tls == "tls" else smtplib.SMTP
+        smtp_class = functools.partial(smtplib.SMTP_SSL, context=self._trust) if self._tls == "tls" else smtplib.SMTP
         # Naming ourselves spares smtplib's look-up of our host name, which may take seconds.
         smtp = smtp_class(self._host, self._port, local_hostname=self._domain, timeout=self._timeout_seconds)
         try:
             if self._tls == "starttls":
-                smtp.starttls(context=context)
+                smtp.starttls(context=self._trust)
             smtp.ehlo_or_helo_if_needed()
             if self._user:
                 smtp.login(self._user, self._password)
@@ -92,6 +83,11 @@ class SmtpTransport:
             smtp.close()
             raise
         return smtp
+
+    @functools.cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Whom we believe to be the server; reading all authorities takes 10 ms, so once a process."""
+        return ssl.create_default_context()
 
     def close(self) -> None:
         smtp, self._smtp = self._smtp, None
@@ -101,10 +97,11 @@ class SmtpTransport:
             smtp.close()
 
     def send(self, message_id: UUID, letter: Letter) -> str | None:
-        content = _on_the_wire(self._compose(message_id, letter))
+        address = mime.wire_address(letter.address)
+        content = mime.write(letter, message_id=f"{message_id}@{self._domain}", sender=self._sender)
         self._deadline = time.monotonic() + self._timeout_seconds
         self._begin()
-        self._command(lambda smtp: smtp.rcpt(_for_the_wire(letter.address)))
+        self._command(lambda smtp: smtp.rcpt(address))
         self._command(lambda smtp: smtp.docmd("DATA"))
         return _text(self._deliver(content)) or None
 
@@ -180,62 +177,12 @@ class SmtpTransport:
             self._smtp.close()
         self._smtp, self._sent = None, 0
 
-    def _compose(self, message_id: UUID, letter: Letter) -> bytes:
-        message = _Mail(
-            subject=_one_line(letter.subject),
-            recipients=[_for_the_wire(letter.address)],
-            body=letter.text,
-            html=letter.html or None,
-            sender=self._sender,
-            date=clock.now().timestamp(),
-            # RFC 3834: no holiday notes in answer to this.
-            extra_headers={"Auto-Submitted": "auto-generated"} | _headers(letter),
-        )
-        message.msgId = f"<{message_id}@{self._domain}>"
-        return message.as_bytes()
-
 
 class _Disconnected(Failure):
     """The server went away before the final dot."""
 
     def __init__(self) -> None:
         super().__init__("smtp_disconnected", "The server closed the connection or did not answer in time.")
-
-
-class _Mail(Message):
-    """Flask-Mail's message, with bodies in ASCII: 8-bit ones and long lines are not for every server."""
-
-    def _mimetext(self, text: str | None, subtype: str = "plain") -> MIMEText:
-        words = text or ""
-        simple = words.isascii() and all(len(line) < LONGEST_LINE for line in words.splitlines())
-        charset = Charset("utf-8")
-        charset.body_encoding = None if simple else QP  # type: ignore[assignment]  # 7 bits need no encoding
-        return MIMEText(words, _subtype=subtype, _charset=charset)  # type: ignore[arg-type]  # as documented
-
-
-def _for_the_wire(address: str) -> str:
-    """Return an address in ASCII, with no room in it for another recipient, command or header."""
-    local, _, domain = address.rpartition("@")
-    with contextlib.suppress(UnicodeError):
-        plain = f"{local}@{domain.encode('idna').decode()}"
-        if _PLAIN_ADDRESS.fullmatch(plain):
-            return plain
-    raise Failure("bad_address", "This is not an address that mail can be sent to.", permanent=True)
-
-
-def _headers(letter: Letter) -> dict[str, str]:
-    return {name: _one_line(value) for name, value in letter.headers.items()}
-
-
-def _one_line(text: str) -> str:
-    """A header's value cannot begin a second header."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
-def _on_the_wire(content: bytes) -> bytes:
-    """CRLF at every line's end, dots doubled at its beginning, the final dot last (RFC 5321, 4.5.2)."""
-    lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
-    return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines) + b".\r\n"
 
 
 def _text(answer: bytes | str) -> str:
