@@ -1,14 +1,13 @@
 """From an Authorization header to the caller: a verified token and one indexed read."""
 
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from flask_jwt_extended import decode_token
+from flask_jwt_extended import decode_token, get_unverified_jwt_headers
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
-from sqlalchemy import Integer, select
+from sqlalchemy import select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock
@@ -18,17 +17,17 @@ from delivery.errors import Unauthorized
 from delivery.users.models import User
 from delivery.web import Caller
 
+TYPE = "at+jwt"  # RFC 9068, 2.1; a token of another type is not one of ours (RFC 8725, 3.11)
 _CHALLENGE = 'Bearer error="invalid_token"'
 # A token is as alive as its session, its user and its user's epoch: one read decides.
 _ALIVE = (
-    select(User.id, User.role)
+    select(User.id, User.role, User.epoch)
     .join(AuthSession, AuthSession.user_id == User.id)
     .where(
         AuthSession.id == bindparam("session_id"),
         AuthSession.revoked_at.is_(None),
         AuthSession.expires_at > now(),
         User.active,
-        User.epoch == bindparam("epoch", type_=Integer()),
     )
 )
 
@@ -43,24 +42,26 @@ def identify(header: str) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Sign in and send the access token as a bearer token.")
     session_id, epoch, expires = _verified(token.strip())
-    if expires <= clock.now():
+    if expires <= clock.now().timestamp():
         raise _refused()
-    row = reader().execute(_ALIVE, {"session_id": session_id, "epoch": epoch}).one_or_none()
-    if row is None:
+    row = reader().execute(_ALIVE, {"session_id": session_id}).one_or_none()
+    if row is None or row.epoch != epoch:
         raise _refused()
     return Caller(id=row.id, role=row.role, session_id=session_id)
 
 
 @lru_cache(maxsize=4096)
-def _verified(token: str) -> tuple[UUID, int, datetime]:
+def _verified(token: str) -> tuple[UUID, int, float]:
     """Check a token's signature and claims once; whether it is still alive is checked each time.
 
     Only what passed is remembered, so that forged tokens cannot push out good ones.
     """
     try:
         claims: dict[str, Any] = decode_token(token)
-        return UUID(claims["sid"]), int(claims["epoch"]), datetime.fromtimestamp(claims["exp"], tz=clock.ZONE)
-    except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError, RecursionError):
+        if (get_unverified_jwt_headers(token)["typ"], claims["type"]) != (TYPE, "access"):
+            raise _refused()
+        return UUID(str(claims["sid"])), int(claims["epoch"]), float(claims["exp"])
+    except (PyJWTError, JWTExtendedException, OverflowError, KeyError, ValueError, TypeError, RecursionError):
         raise _refused() from None
 
 

@@ -10,6 +10,7 @@ from flask_jwt_extended import create_access_token
 from sqlalchemy import delete, insert, select, update
 
 from delivery import clock
+from delivery.auth.access import TYPE
 from delivery.auth.models import AuthSession
 from delivery.database import db, new_id, now
 from delivery.extensions import jwt
@@ -51,7 +52,7 @@ def open_session(*, user_id: UUID, epoch: int) -> AccessToken:
         str(user_id),
         expires_delta=lasting,
         additional_claims={"sid": str(session_id), "epoch": epoch},
-        additional_headers={"typ": "at+jwt"},
+        additional_headers={"typ": TYPE},
     )
     return AccessToken(token, expires_in=int(lasting.total_seconds()))
 
