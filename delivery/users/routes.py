@@ -22,8 +22,8 @@ from delivery.web import (
     found,
     if_match,
     no_content,
-    public,
     signed_in,
+    signed_in_or_not,
     single,
 )
 from delivery.web.paging import uuid_position, write_cursor
@@ -35,7 +35,7 @@ _ADMIN_ONLY = frozenset({"role", "active"})
 
 
 @blp.route("", methods=("POST",))
-@public
+@signed_in_or_not
 @blp.errors(400, 401, 413, 415, 422)
 @blp.arguments(UserIn)
 @blp.response(202, Accepted, description="Somebody registered: the same answer for every address")

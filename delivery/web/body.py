@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 from flask import Request
@@ -26,7 +26,7 @@ class Parser(FlaskParser):
 
     DEFAULT_VALIDATION_STATUS = HTTPStatus.UNPROCESSABLE_ENTITY
     # webargs would drop unknown query parameters: a misspelt filter would list everything.
-    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, None]] = {"query": None}
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012  # no class variable there
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         return read_json(req)
@@ -34,7 +34,6 @@ class Parser(FlaskParser):
     def load_form(self, req: Request, schema: Schema) -> Any:
         if req.mimetype != _FORM:
             raise UnsupportedMediaType(f"Send the body as {_FORM}.")
-        req.get_data(cache=True)  # parsing would use it up, and idempotency.py wants to see what was asked
         return MultiDictProxy(_without_nul(req.form), schema)
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:

@@ -51,18 +51,32 @@ def signed_in(view: View) -> View:
 
 
 def public(view: View) -> View:
-    """Mark a view that needs nobody; a valid token, when one is sent, still says who asks."""
+    """Let everybody in and ask nobody: whoever sends an expired token may still sign in."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        g.caller = None
+        return view(*args, **kwargs)
+
+    return _needing_nobody(wrapper)  # type: ignore[return-value]
+
+
+def signed_in_or_not(view: View) -> View:
+    """Let everybody in; a bearer token, when one is sent, must be valid, and says who asks."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         header = request.headers.get("Authorization", "")
-        g.caller = current_app.extensions[_KEY](header) if header.startswith("Bearer ") else None
+        g.caller = current_app.extensions[_KEY](header) if header.lower().startswith("bearer ") else None
         return view(*args, **kwargs)
 
-    wrapper.access = "public"  # type: ignore[attr-defined]
-    documented = wrapper.__dict__.setdefault("_apidoc", {})
-    documented.setdefault("manual_doc", {})["security"] = []
-    return wrapper  # type: ignore[return-value]
+    return _needing_nobody(wrapper)  # type: ignore[return-value]
+
+
+def _needing_nobody(view: View) -> View:
+    view.access = "public"  # type: ignore[attr-defined]
+    view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})["security"] = []
+    return view
 
 
 def for_roles(*roles: str) -> Callable[[View], View]:

@@ -1,0 +1,165 @@
+"""Signing in: by form as RFC 6749 has it, or by JSON; and one answer for everybody who may not."""
+
+from threading import BoundedSemaphore
+
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import func, select, update
+
+from delivery.auth import services
+from delivery.auth.models import AuthSession
+from delivery.database import db, transaction
+from delivery.users import passwords
+from delivery.users.models import User
+from tests.auth.links import PASSWORD as REGISTERED
+from tests.auth.links import register
+from tests.auth.signing_in import login
+from tests.factories import PASSWORD
+from tests.web.answers import problem, wrong
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def ada(people):
+    return people.customer(email="ada@shop.example")
+
+
+def test_a_form_signs_in(client, ada):
+    form = {
+        "grant_type": "password",
+        "username": "ada@shop.example",
+        "password": PASSWORD,
+        "scope": "",
+        "client_id": "x",
+    }
+    response = client.post("/api/auth/login", data=form)
+
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    granted = response.json
+    assert granted.keys() == {"access_token", "token_type", "expires_in"}
+    assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 1800)
+    bearer = {"Authorization": f"Bearer {granted['access_token']}"}
+    assert client.get("/api/auth/me", headers=bearer).json["email"] == "ada@shop.example"
+
+
+def test_json_signs_in(client, ada):
+    for name in ("email", "username"):
+        response = client.post("/api/auth/login", json={name: "ada@shop.example", "password": PASSWORD})
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("written", ["ADA@shop.example", "  ada@Shop.Example ", "Ada@SHOP.example\n"])
+def test_an_address_is_read_without_its_case(client, ada, written):
+    assert login(client, written).status_code == 200
+
+
+def test_registering_in_development_signs_in_at_once(client):
+    register(client, "bob@shop.example")
+    assert login(client, "bob@shop.example", REGISTERED).status_code == 200
+
+
+def test_everybody_who_may_not_gets_the_same_answer(make_app, people, ada):
+    """Unknown, wrong, inactive, erased and unverified: nobody learns which addresses exist."""
+    client = make_app(REQUIRE_VERIFIED_EMAIL="true").test_client()
+    admin, asleep, erased = (
+        people.admin(),
+        people.customer(email="asleep@x.example"),
+        people.customer(email="gone@x.example"),
+    )
+    admin.patch(f"/api/users/{asleep.user_id}", json={"active": False}, headers={"If-Match": "*"})
+    admin.delete(f"/api/users/{erased.user_id}", headers={"If-Match": "*"})
+    register(client, "unverified@x.example")
+    answers = [
+        login(client, "nobody@x.example"),
+        login(client, "ada@shop.example", "not the password"),
+        login(client, "ada@shop.example", PASSWORD.upper()),
+        login(client, "ada@shop.example", PASSWORD + " "),
+        login(client, "asleep@x.example"),
+        login(client, "gone@x.example"),
+        login(client, "unverified@x.example", REGISTERED),
+        login(client, "None", ""),
+        login(client, "%", PASSWORD),
+        login(client, "' OR 1=1 --", PASSWORD),
+        login(client, "a" * 254, "x" * 128),
+    ]
+    bodies = [{**problem(answer, 401, "invalid_credentials"), "request_id": ""} for answer in answers]
+    assert all(body == bodies[0] for body in bodies)
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {"Bearer"}
+
+
+def test_an_unknown_address_costs_a_hash_too(client, ada, monkeypatch):
+    """Otherwise the time of the answer would tell what the answer does not."""
+    verified = []
+    real = PasswordHasher.verify
+    monkeypatch.setattr(PasswordHasher, "verify", lambda self, *given: verified.append(given) or real(self, *given))
+    for email in ("nobody@x.example", "ada@shop.example"):
+        login(client, email, "wrong")
+    assert len(verified) == 2
+    assert verified[0][0].split("$")[:4] == verified[1][0].split("$")[:4], "at the same cost"
+
+
+def test_what_is_missing_is_named(client):
+    assert wrong(client.post("/api/auth/login", json={})) == {"/password": "required"}
+    assert wrong(client.post("/api/auth/login", json={"password": "x"})) == {"/username": "required"}
+    assert wrong(client.post("/api/auth/login", data={"username": "x"})) == {"/password": "required"}
+    hostile = {"username": 1, "password": None, "grant_type": "refresh_token", "role": "admin"}
+    assert wrong(client.post("/api/auth/login", json=hostile)) == {
+        "/username": "invalid", "/password": "null", "/grant_type": "invalid", "/role": "unknown",
+    }  # fmt: skip
+    too_long = {"email": "a" * 255, "password": "x" * 129}
+    assert wrong(client.post("/api/auth/login", json=too_long)) == {"/email": "invalid", "/password": "invalid"}
+
+
+def test_a_hash_of_an_older_cost_is_renewed_by_signing_in(make_app, client, ada, app):
+    def kept():
+        with app.app_context():
+            return db.session.execute(select(User.password_hash)).scalar_one()
+
+    before = kept()
+    assert login(client, "ada@shop.example").status_code == 200
+    assert kept() == before, "as it should be already"
+    dearer = make_app(ARGON2_TIME_COST="2").test_client()
+    assert login(dearer, "ada@shop.example", "wrong").status_code == 401
+    assert kept() == before, "a wrong password renews nothing"
+
+    assert login(dearer, "ada@shop.example").status_code == 200
+    assert "t=2" in kept()
+    assert login(client, "ada@shop.example").status_code == 200
+
+
+def test_a_new_password_is_not_undone_by_an_older_ones_renewal(app, ada):
+    with app.app_context():
+        seen = services.authenticate("ada@shop.example", PASSWORD)
+        with transaction() as session:
+            session.execute(update(User).values(password_hash="changed meanwhile"))
+        with transaction():
+            services.keep_new_hash(seen, "renewed")
+        assert db.session.execute(select(User.password_hash)).scalar_one() == "changed meanwhile"
+
+
+def test_each_signing_in_is_a_session_of_its_own(app, client, ada):
+    first, second = (login(client, "ada@shop.example").json["access_token"] for _ in "12")
+    assert first != second
+    assert client.post("/api/auth/logout", headers={"Authorization": f"Bearer {first}"}).status_code == 204
+    assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {second}"}).status_code == 200
+    with app.app_context():
+        assert db.session.execute(select(func.count()).select_from(AuthSession)).scalar_one() == 3
+
+
+def test_an_old_token_does_not_stand_in_the_way_of_a_new_one(client, ada, travel):
+    """A program sends the header that it has; signing in is how it gets a better one."""
+    for header in ("Bearer expired.or.forged", "Basic abc", "garbage", ada.headers["Authorization"]):
+        response = login(client, "ada@shop.example", headers={"Authorization": header})
+        assert response.status_code == 200, header
+
+
+def test_too_many_hashes_at_once_are_a_503(client, ada, monkeypatch):
+    taken = BoundedSemaphore(1)
+    taken.acquire()
+    monkeypatch.setattr(passwords, "_slots", taken)
+    monkeypatch.setattr(passwords, "_WAIT_SECONDS", 0.01)
+    response = login(client, "ada@shop.example")
+    problem(response, 503, "unavailable")
+    assert response.headers["Retry-After"] == "2"
