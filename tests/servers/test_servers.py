@@ -1,6 +1,5 @@
 """The fakes and servers do what tests will trust them to do."""
 
-import shutil
 import smtplib
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ from sqlalchemy import make_url
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
+from tests.servers.folders import short_folder
 from tests.servers.processes import alive
 from tests.servers.waiting import wait_until
 
@@ -244,5 +244,6 @@ def test_servers_die_with_a_killed_owner():
         assert {"postgres", "valkey-server"} & {server.name() for server in servers}
         owner.kill()
     wait_until(lambda: not any(alive(server) for server in servers), what="servers gone")
-    for folder in folders:
-        shutil.rmtree(folder)
+    for prefix in ("pg-", "redis-"):
+        with short_folder(prefix):
+            assert not any(Path(folder).exists() for folder in folders if Path(folder).name.startswith(prefix))
