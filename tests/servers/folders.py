@@ -1,4 +1,4 @@
-"""Private folders for servers: short enough for a unix socket, gone afterwards, also after a kill -9 by the next run."""
+"""Private folders for servers: short enough for a unix socket; those of killed runs are removed by the next one."""
 
 import os
 import shutil
