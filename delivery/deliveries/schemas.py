@@ -101,7 +101,7 @@ class DeliveryIn(_Writable):
     item_name = Line(200, required=True, metadata={"example": "Blue bicycle"})
     recipient = fields.Nested(RecipientIn, required=True)
     destination = fields.Nested(Address, required=True)
-    requirements = fields.Nested(Requirements, load_default=lambda: Requirements().load({}))
+    requirements = fields.Nested(Requirements, load_default=Requirements().load({}))
     draft = Flag(load_default=False, metadata={"description": "Begin as `draft`, not `pending`."})
 
 

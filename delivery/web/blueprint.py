@@ -5,56 +5,10 @@ from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
 import flask_smorest
-from flask import Flask
-from marshmallow import fields
-from werkzeug.exceptions import HTTPException
 
-from delivery.web import problems
 from delivery.web.body import Parser
-from delivery.web.schema import Schema
 
 View = TypeVar("View", bound=Callable[..., Any])
-PROBLEM_TYPE = "application/problem+json"
-
-
-class FieldProblem(Schema):
-    pointer = fields.String(required=True, metadata={"description": "JSON pointer to the wrong field (RFC 6901)."})
-    code = fields.String(required=True)
-    message = fields.String(required=True)
-
-
-class Problem(Schema):
-    """What every error answers with (RFC 9457); it only documents, problems.py builds the answers."""
-
-    type = fields.String(required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    code = fields.String(required=True, metadata={"description": "Stable; meant for machines."})
-    request_id = fields.String(required=True)
-    errors = fields.List(fields.Nested(FieldProblem))
-
-
-class Api(flask_smorest.Api):
-    """flask-smorest's Api with RFC 9457 errors, in answers and in the document."""
-
-    ERROR_SCHEMA = Problem
-
-    def __init__(self, app: Flask) -> None:
-        super().__init__(app)
-
-    def handle_http_exception(self, error: HTTPException) -> Any:
-        return problems.from_http_exception(error)
-
-    def _register_responses(self) -> None:
-        """Register each error status as a component, as problem+json."""
-        for status in [*HTTPStatus, None]:
-            if status is not None and status < HTTPStatus.BAD_REQUEST:
-                continue
-            name = status.name if status else self.DEFAULT_ERROR_RESPONSE_NAME
-            description = status.phrase if status else "Any other error"
-            content = {PROBLEM_TYPE: {"schema": Problem}}
-            self.spec.components.response(name, {"description": description, "content": content}, lazy=True)
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -71,7 +25,11 @@ class Blueprint(flask_smorest.Blueprint):
     }
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
-        """Parse the request with a schema and hand the result to the view; `json_or_form` takes either body."""
+        """Parse the request with a schema and hand the result to the view; `json_or_form` takes either body.
+
+        One instance serves all requests: webargs would make one for each, with everything that is nested in it.
+        """
+        schema = schema() if isinstance(schema, type) else schema
         decorate = super().arguments(schema, location=location, **options)
         if location != "json_or_form":
             return decorate  # type: ignore[no-any-return]
