@@ -21,7 +21,7 @@ from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import cli as users_cli
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
-from delivery.web import Api, callers, problems, requests
+from delivery.web import callers, problems, requests
 
 
 def create_app(config: Any) -> Flask:
@@ -57,17 +57,9 @@ def _add_parts(app: Flask) -> None:
 
 def _add_blueprints(app: Flask) -> None:
     app.url_map.strict_slashes = False
-    app.config.update(api_documents.settings())
-    api = Api(app)
     problems.init_app(app)
-    for blueprint in (
-        auth_blueprint,
-        users_blueprint,
-        deliveries_blueprint,
-        health_blueprint,
-    ):
-        api.register_blueprint(blueprint)
-    api_documents.init_app(app, api)
+    for blueprint in (auth_blueprint, users_blueprint, deliveries_blueprint, health_blueprint, api_documents.pages):
+        app.register_blueprint(blueprint)
 
 
 def _add_commands(app: Flask) -> None:

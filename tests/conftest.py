@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import flask_migrate
+import psycopg
 import pytest
 from sqlalchemy import event
 
@@ -43,12 +44,15 @@ def sqlite_template(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres, tmp_path_factory):
-    """A migrated PostgreSQL database of this worker, emptied after each test."""
+    """A migrated PostgreSQL database of this worker, and a connection to empty it by."""
     with postgres.database() as url:
         app = create_app(settings(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url))
         migrate(app)
         close(app)
-        yield url
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            # Off with the triggers that guard the history, as only a superuser can do.
+            connection.execute("SET session_replication_role = replica")
+            yield url, connection
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,19 +63,10 @@ def database_url(request, tmp_path):
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    url = request.getfixturevalue("postgres_template")
+    url, connection = request.getfixturevalue("postgres_template")
     yield url
-    empty(url, tmp_path)
-
-
-def empty(url, tmp_path):
-    """Take every row out; the triggers that guard the history are off for it, as only a superuser can do."""
-    app = create_app(settings(tmp_path, DATABASE_URL=url))
-    tables = ", ".join(table.name for table in db.metadata.sorted_tables)
-    with app.app_context(), db.engine.begin() as connection:
-        connection.exec_driver_sql("SET session_replication_role = replica")
-        connection.exec_driver_sql(f"TRUNCATE {tables} CASCADE")
-    close(app)
+    # For a few rows DELETE is ten times as quick as TRUNCATE.
+    connection.execute("; ".join(f"DELETE FROM {table.name}" for table in db.metadata.sorted_tables))
 
 
 def close(app):

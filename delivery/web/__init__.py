@@ -1,13 +1,12 @@
 """What every route shares: parsing, who asks, versions, pages, answers, errors."""
 
 from delivery.web.answers import accepted, answer, created, dump_json, etag_of, no_content, single
-from delivery.web.blueprint import Api, Blueprint
+from delivery.web.blueprint import Blueprint
 from delivery.web.callers import Caller, caller, for_roles, found, public, signed_in, signed_in_or_not
 from delivery.web.preconditions import Expected, if_match, if_match_optional
 from delivery.web.schema import Flag, Line, Number, Paragraph, Schema, Time, Whole
 
 __all__ = [
-    "Api",
     "Blueprint",
     "Caller",
     "Expected",

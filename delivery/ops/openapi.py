@@ -1,0 +1,91 @@
+"""The OpenAPI document, built from the routes when somebody first asks for it."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import flask_smorest
+import orjson
+from flask import Flask
+from marshmallow import fields
+
+from delivery.web import Blueprint, Schema
+
+_KEY = "delivery.openapi"
+_DESCRIPTION = """
+Delivery takes a delivery from order to doorstep, lets everybody concerned see where it is, and tells them.
+
+Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer ...`. Errors are
+`application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes a POST or PATCH safe to
+repeat.
+"""
+_SECURITY_SCHEMES = {
+    "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/auth/login", "scopes": {}}}},
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+}
+
+
+class FieldProblem(Schema):
+    pointer = fields.String(required=True, metadata={"description": "JSON pointer to the wrong field (RFC 6901)."})
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class Problem(Schema):
+    """What every error answers with (RFC 9457); it only documents, web/problems.py builds the answers."""
+
+    type = fields.String(required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True, metadata={"description": "Stable; meant for machines."})
+    request_id = fields.String(required=True)
+    errors = fields.List(fields.Nested(FieldProblem))
+
+
+class _Api(flask_smorest.Api):
+    """flask-smorest's Api, as the maker of the document; errors are answered by web/problems.py."""
+
+    ERROR_SCHEMA = Problem
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+    def _register_responses(self) -> None:
+        """Register each error status as a component, as problem+json."""
+        errors = {status.name: status.phrase for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
+        for name, description in {**errors, self.DEFAULT_ERROR_RESPONSE_NAME: "Any other error"}.items():
+            content = {"application/problem+json": {"schema": Problem}}
+            self.spec.components.response(name, {"description": description, "content": content}, lazy=True)
+
+
+def document(app: Flask) -> bytes:
+    """Return the document of all routes of an app's blueprints, as JSON; built once."""
+    if _KEY not in app.extensions:
+        app.extensions[_KEY] = orjson.dumps(_build(app), option=orjson.OPT_INDENT_2)
+    built: bytes = app.extensions[_KEY]
+    return built
+
+
+def _build(app: Flask) -> dict[str, Any]:
+    options = {
+        "title": "Delivery",
+        "version": _version(),
+        "openapi_version": "3.1.0",
+        "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": "/"}],
+        "security": [{name: []} for name in _SECURITY_SCHEMES],
+        "components": {"securitySchemes": _SECURITY_SCHEMES},
+    }
+    api = _Api(app, spec_kwargs=options)
+    for name, blueprint in app.blueprints.items():
+        if isinstance(blueprint, Blueprint):
+            blueprint.register_views_in_doc(api, app, api.spec, name=name, parameters=None)
+            api.spec.tag({"name": name, "description": blueprint.description})
+    return dict(api.spec.to_dict())
+
+
+def _version() -> str:
+    """Return the version in setup.cfg."""
+    lines = (Path(__file__).parents[2] / "setup.cfg").read_text().splitlines()
+    return next(line.partition("=")[2].strip() for line in lines if line.startswith("version"))
