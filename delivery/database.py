@@ -79,6 +79,9 @@ def new_id() -> UUID:
     return _uuid7()
 
 
+_SECONDS = Float()  # one instance: SQLAlchemy describes each instance of a type anew for its cache of statements
+
+
 class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function that it is
     """The time by the database's clock, `plus` seconds; several hosts then agree on leases."""
 
@@ -86,7 +89,7 @@ class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function
     inherit_cache = True
 
     def __init__(self, *, plus: float = 0.0) -> None:
-        seconds = bindparam(None, callable_=lambda: plus + clock.offset.total_seconds(), type_=Float())
+        seconds = bindparam(None, callable_=lambda: plus + clock.offset.total_seconds(), type_=_SECONDS)
         super().__init__(seconds)
 
 

@@ -11,6 +11,7 @@ from delivery.database import db
 from delivery.deliveries.models import DeliveryEvent, DeliveryEventDetail
 from delivery.web import Caller
 
+_APPEND = insert(DeliveryEvent.__table__)
 _DETAILS = ("note", "public_note", "lat", "lng")
 
 
@@ -46,7 +47,7 @@ def append(
         "occurred_at": occurred_at or now,
         "recorded_at": now,
     }
-    db.session.execute(insert(DeliveryEvent.__table__), event)
+    db.session.execute(_APPEND, event)
     given = {name: details.get(name) for name in _DETAILS}
     if any(value is not None for value in given.values()):
         db.session.execute(insert(DeliveryEventDetail.__table__), {"delivery_id": delivery_id, "seq": seq, **given})

@@ -162,10 +162,17 @@ def allowed_for(caller: Caller, row: Any) -> list[State]:
 _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c if column.nullable)
 
 
+# Statements that every request runs are built once: building one costs as much as running it.
+_INSERT_ONCE = {
+    name: insert(_deliveries)
+    .on_conflict_do_nothing(index_elements=["owner_id", "reference"])
+    .returning(_deliveries.c.id)
+    for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
+}
+
+
 def _insert_once(values: dict[str, Any]) -> None:
-    insert = sqlite_insert if backend() == "sqlite" else postgresql_insert
-    statement = insert(_deliveries).on_conflict_do_nothing(index_elements=["owner_id", "reference"])
-    if db.session.execute(statement.returning(_deliveries.c.id), values).scalar_one_or_none() is None:
+    if db.session.execute(_INSERT_ONCE[backend()], values).scalar_one_or_none() is None:
         _check_reference(values["owner_id"], values["reference"])
 
 

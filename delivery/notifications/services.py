@@ -15,6 +15,8 @@ from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE, SMS_EXPIRES_SECONDS, Channel, MessageState
 
 _messages = OutboxMessage.__table__
+# With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
+_ADD = insert(_messages).values(next_at=now(), created_at=now()).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
     "channel", "audience", "recipient_id", "delivery_id", "seq", "event", "template", "locale", "lane", "data",
@@ -46,9 +48,7 @@ def add(messages: Iterable[NewMessage]) -> None:
     rows = [_row(message) for message in messages]
     if not rows:
         return
-    # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
-    statement = insert(_messages).values(next_at=now(), created_at=now()).returning(_messages.c.id)
-    db.session.connection().execute(statement, rows)
+    db.session.connection().execute(_ADD, rows)
     for channel in dict.fromkeys(row["channel"] for row in rows):
         after_commit(_wake, channel)
 
