@@ -1,5 +1,7 @@
 """The drain: everything due is sent once, and no failure of one message is paid for by another."""
 
+import time
+
 import pytest
 from sqlalchemy.exc import OperationalError
 
@@ -193,10 +195,13 @@ def test_a_commit_after_the_last_claim_wakes_again(outbox, redis_server):
 
 def test_no_letter_leaves_with_a_lease_about_to_end(outbox, monkeypatch):
     monkeypatch.setattr(drains, "LEASE_MARGIN_SECONDS", 61)
-    outbox.add_many(2)
-    deliver(seconds=0.2)
+    outbox.mail.hand_off_size = 1
+    ids = outbox.add_many(3)
+    drains._Batch(outbox.mail, drains._claim("mail"), end=time.monotonic() + 10).run()
     assert outbox.mail.sent == []
-    assert [(row.state, row.attempts) for row in outbox.rows()] == [("pending", 0)] * 2
+    assert [(row.state, row.attempts) for row in outbox.rows()] == [("pending", 0)] * 3
+    begun = [attempt.outcome for identity in ids for attempt in outbox.attempts(identity)]
+    assert begun == ["released"], "nothing more is handed off behind it"
 
 
 def test_text_messages_are_handed_off_one_by_one(outbox):
