@@ -4,16 +4,14 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from delivery.ops import data_folder, supervisor, system
+from delivery.ops import supervisor
 from delivery.ops.child import Child
 from delivery.ops.leash import kept
 from delivery.ops.refusals import CannotRun, StopAsked
-from delivery.ops.sources import Sources
 from delivery.ops.supervisor import Supervisor
 from tests.servers.processes import alive
 from tests.servers.waiting import wait_until
@@ -190,58 +188,3 @@ def test_a_kept_store_dies_with_its_keeper_and_the_keeper_with_it(kept_store, bo
     store.process.kill()
     wait_until(lambda: not alive(real), what="the store's end")
     os.close(needs)
-
-
-def test_a_folder_in_use_is_refused_with_the_owner(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_folder, "LOCK_WAIT_SECONDS", 0.1)
-    held = data_folder.lock(tmp_path)
-    try:
-        with pytest.raises(CannotRun, match=rf"in use by another one \(process {os.getpid()}\)"):
-            data_folder.lock(tmp_path)
-    finally:
-        os.close(held)
-    os.close(data_folder.lock(tmp_path))
-
-
-def test_the_lock_is_free_only_when_every_child_is_gone(tmp_path, monkeypatch):
-    monkeypatch.setattr(data_folder, "LOCK_WAIT_SECONDS", 0.1)
-    lock = data_folder.lock(tmp_path)
-    child = Child("worker", ["sleep", "60"], os.environ, descriptors=[lock])
-    child.start()
-    os.close(lock)
-    with pytest.raises(CannotRun):
-        data_folder.lock(tmp_path)
-    child.kill_group()
-    os.close(data_folder.lock(tmp_path))
-
-
-def test_a_long_path_gets_a_short_private_socket(tmp_path, monkeypatch):
-    assert data_folder.socket_path(Path("/srv/delivery")) == Path("/srv/delivery/valkey.sock")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    deep = tmp_path / ("d" * 100)
-    path = data_folder.socket_path(deep)
-    assert path == data_folder.socket_path(deep)
-    assert path.parent.parent == tmp_path
-    path.parent.chmod(0o755)
-    with pytest.raises(CannotRun, match="is not private"):
-        data_folder.socket_path(deep)
-
-
-def test_a_machine_without_the_wheel_is_told_what_to_do(monkeypatch):
-    monkeypatch.setattr(system, "find_spec", lambda _: None)
-    with pytest.raises(CannotRun, match="set REDIS_URL"):
-        system.valkey_binary()
-
-
-def test_sources_tell_of_a_change_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("delivery.ops.sources.EVERY_SECONDS", 0)
-    (tmp_path / "delivery").mkdir()
-    watched = tmp_path / "delivery" / "app.py"
-    watched.touch()
-    sources = Sources(tmp_path)
-    assert not sources.changed()
-    os.utime(watched, (1, 1))
-    assert sources.changed()
-    assert not sources.changed()
-    watched.unlink()
-    assert sources.changed()
