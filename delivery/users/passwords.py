@@ -74,11 +74,17 @@ def is_outdated(password_hash: str) -> bool:
     return _hasher().check_needs_rehash(password_hash)
 
 
-def check_new(password: str, *, pointer: str = "/password") -> None:
-    """Refuse a password that is too short (NIST SP 800-63B-4: length counts, composition rules do not)."""
+def weakness_of(password: str) -> str | None:
+    """Say what is wrong with a new password (NIST SP 800-63B-4: length counts, composition rules do not)."""
     shortest = current_app.config["PASSWORD_MIN_LENGTH"]
-    if len(_normal(password)) < shortest:
-        raise invalid_field(pointer, f"Must have at least {shortest} characters.", code="too_short")
+    return f"Must have at least {shortest} characters." if len(_normal(password)) < shortest else None
+
+
+def check_new(password: str, *, pointer: str = "/password") -> None:
+    """Refuse a weak password."""
+    weakness = weakness_of(password)
+    if weakness:
+        raise invalid_field(pointer, weakness)
 
 
 def _normal(password: str) -> str:

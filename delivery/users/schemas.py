@@ -1,11 +1,13 @@
 """The shapes of a user, in and out."""
 
+import re
 from typing import Any
 from zoneinfo import available_timezones
 
 import phonenumbers
-from marshmallow import ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate, validates
 
+from delivery.users import passwords
 from delivery.users.states import Role
 from delivery.web import Flag, Line, Schema
 from delivery.web.paging import PageArgs
@@ -13,13 +15,22 @@ from delivery.web.paging import PageArgs
 LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
 LONGEST_PASSWORD = 128  # code points; long enough for any passphrase, short enough to hash
 _ZONES = available_timezones()
+_PLAIN = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[^\[\]]+")
+_is_email = validate.Email()
+
+
+def mailable(address: str) -> None:
+    """Refuse what is no address, and what our mail cannot reach: quoted and non-ASCII names, hosts by number."""
+    _is_email(address)
+    if not _PLAIN.fullmatch(address):
+        raise ValidationError(_is_email.default_message)
 
 
 class Email(Line):
     """An e-mail address, folded to lower case; one account an address."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(LONGEST_EMAIL, validate=[validate.Email()], **options)
+        super().__init__(LONGEST_EMAIL, validate=[mailable], **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         return super()._deserialize(value, attr, data, **options).lower()
@@ -72,6 +83,12 @@ class UserIn(Schema):
     role = fields.Enum(
         Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."}
     )
+
+    @validates("password")
+    def check_strength(self, value: str, **_: Any) -> None:
+        weakness = passwords.weakness_of(value)
+        if weakness:
+            raise ValidationError(weakness)
 
 
 class UserPatch(Schema):

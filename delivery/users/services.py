@@ -65,6 +65,8 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
     """
     seen = _locked(user_id)
     expected.check(seen.version)
+    if not fields:
+        return seen
     revoked = fields.get("role", seen.role) != seen.role or (seen.active and fields.get("active") is False)
     values = {**fields, "version": seen.version + 1, "updated_at": clock.now(), "epoch": seen.epoch + revoked}
     statement = update(_users).where(_users.c.id == user_id).values(values).returning(*_users.c)
