@@ -1,6 +1,7 @@
 """The database: base class, column types, both engines, its clock, and the only commit."""
 
 import os
+import select
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -129,6 +131,8 @@ def init_app(app: Flask) -> None:
         sqlite.prepare(writing, reading)
     else:
         event.listen(reading, "connect", _make_read_only)
+        for engine in (writing, reading):
+            event.listen(engine, "checkout", _refuse_a_dead_one)
     app.extensions[_READ_ENGINE] = reading
     app.teardown_appcontext(_close_reader)
     for engine in (writing, reading):
@@ -140,9 +144,10 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
     return {
         "connect_args": {
             "connect_timeout": 3,
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 10_000,  # milliseconds until a server that answers nothing any more is given up
             "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000",
         },
-        "pool_pre_ping": True,
         "pool_size": app.config["DB_POOL_SIZE"],
         "max_overflow": 0,
         "pool_timeout": app.config["DB_POOL_TIMEOUT_SECONDS"],
@@ -151,6 +156,24 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
 
 def _make_read_only(connection: Any, _record: object) -> None:
     connection.execute("SET default_transaction_read_only = on")
+
+
+def _refuse_a_dead_one(connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool connect anew when the server has closed a connection, as every restart does.
+
+    A socket that the server closed is readable, one that only waits is not. SQLAlchemy's own pre-ping asks the server.
+
+    Raises:
+        InvalidatePoolError: it is closed, and so are all others; or the server said something that nobody asked for.
+    """
+    if connection.closed or _is_readable(connection.fileno()):
+        raise InvalidatePoolError
+
+
+def _is_readable(descriptor: int) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _forget_in_children(engine: Engine) -> None:

@@ -1,0 +1,35 @@
+"""PostgreSQL's restarts: whoever asks next gets an answer, from a connection that is new."""
+
+import pytest
+
+from tests.factories import delivery_in
+
+# SQLite has no connections to lose.
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+@pytest.fixture
+def server(postgres_template):
+    """A connection that is not the app's."""
+    return postgres_template[1]
+
+
+def hang_up(server):
+    """End the app's connections, as a restart does; how many there were."""
+    return len(server.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall())
+
+
+def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(api, server):
+    delivery = api.create()
+    assert hang_up(server) >= 2
+    assert api.get(f"/api/deliveries/{delivery['id']}").status_code == 200
+    assert hang_up(server) >= 1
+    assert api.post("/api/deliveries", json=delivery_in()).status_code == 201
+
+
+def test_a_connection_that_only_rested_is_kept(api, server):
+    api.create()
+    before = server.execute(f"SELECT pid {OTHERS} ORDER BY pid").fetchall()
+    api.create()
+    assert server.execute(f"SELECT pid {OTHERS} ORDER BY pid").fetchall() == before
