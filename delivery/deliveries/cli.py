@@ -66,15 +66,17 @@ _MOST_EVENTS, _MOST_MESSAGES = 10_000, 1_000
 def seed(count: int, seed: int | None, owner: str | None, *, as_json: bool) -> None:
     """Add believable deliveries of the past four weeks, each with a legal history. No message is sent.
 
-    Where there are no customers or couriers yet, a few are added; their password is printed. The same --seed gives
-    the same goods, people, places, tags and lives, counted back from now, among the same accounts; ids, tracking
-    numbers and references differ, so that it can be run again. It cannot be taken back: histories are never deleted.
+    Where there are no customers or couriers yet, a few are added; their password is printed. The same --seed and
+    --count give the same goods, people, places, tags and lives, counted back from now, among the same accounts; ids,
+    tracking numbers and references differ, so that it can be run again. It cannot be taken back: histories are never
+    deleted.
     """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     password = _add_crew([Role.COURIER] if owner else [Role.CUSTOMER, Role.COURIER], seed=seed)
     owners = [_user_id(owner)] if owner else _ids_of(Role.CUSTOMER)
-    faker, couriers, now = people.source(seed), _ids_of(Role.COURIER), clock.now()
-    invented = (seeding.invent(faker, owners=owners, couriers=couriers, now=now) for _ in range(count))
+    invented = seeding.invent(
+        count, faker=people.source(seed), owners=owners, couriers=_ids_of(Role.COURIER), now=clock.now()
+    )
     by_status = _add(invented, count=count, quiet=as_json)
     if as_json:
         print_json({"added": count, "seed": seed, "by_status": by_status, "password": password})

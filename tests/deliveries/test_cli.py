@@ -74,7 +74,7 @@ def test_a_seeded_delivery_that_went_back_to_pending_lost_its_courier(monkeypatc
     states = [None, State.PENDING, State.ASSIGNED, State.PENDING, State.PICKED_UP]
     steps = [Step(*pair, timedelta(hours=hour)) for hour, pair in enumerate(itertools.pairwise(states))]
     monkeypatch.setattr("delivery.deliveries.seeding.rows.life", lambda *_, **__: steps)
-    rows = seeding.invent(people_seeding.source(1), owners=["owner"], couriers=["courier"], now=clock.now())
+    [rows] = seeding.invent(1, faker=people_seeding.source(1), owners=["owner"], couriers=["courier"], now=clock.now())
     assert (rows.delivery["status"], rows.delivery["courier_id"]) == (State.PICKED_UP, None)
     assert [event["actor_id"] for event in rows.events] == ["owner", None, None, None]
 
@@ -144,8 +144,8 @@ def test_the_same_seed_gives_the_same_lives_again_under_new_numbers(app):
         ]
 
     def invented(seed):
-        faker, now = people_seeding.source(seed), clock.now()
-        return [seeding.invent(faker, owners=[1, 2, 3], couriers=[4, 5], now=now) for _ in range(50)]
+        people = {"owners": [1, 2, 3], "couriers": [4, 5]}
+        return list(seeding.invent(50, faker=people_seeding.source(seed), now=clock.now(), **people))
 
     first, again, other = invented(1), invented(1), invented(2)
     assert told(first) == told(again)

@@ -1,7 +1,7 @@
 """The rows of a seeded delivery: itself, its history, its tags."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -32,9 +32,18 @@ class Rows:
     details: list[dict[str, Any]] = field(default_factory=list)
 
 
-def invent(faker: Faker, *, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime) -> Rows:
-    """Invent a delivery of the past weeks, with the history that has brought it where it is."""
-    random, age = faker.random, OLDEST * faker.random.random()
+def invent(
+    count: int, *, faker: Faker, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime
+) -> Iterator[Rows]:
+    """Invent deliveries spread evenly over the past weeks, the oldest first: so the indexes grow at their ends."""
+    for number in range(count):
+        age = OLDEST * (1 - (number + faker.random.random()) / count)
+        yield _one(faker, age=age, owners=owners, couriers=couriers, now=now)
+
+
+def _one(faker: Faker, *, age: timedelta, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime) -> Rows:
+    """Invent a delivery, with the history that has brought it where it is by now."""
+    random = faker.random
     fields = _parcel(random) | _recipient_and_places(faker)
     tags = sorted(random.sample(TAGS, k=random.choice((0, 1, 1, 2, 3))))
     rows = Rows(_new(fields, owner_id=random.choice(owners), born=now - age, random=random), tags)
