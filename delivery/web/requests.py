@@ -4,7 +4,8 @@ import logging
 import re
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
+from flask.sessions import SessionInterface
 
 from delivery import logs
 from delivery.database import new_id
@@ -14,8 +15,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
 _QUIET = frozenset({"/healthz", "/readyz"})
 
 
+class _NoSessions(SessionInterface):
+    """We set no cookies; Flask would make a signer for each request to look for one."""
+
+    def open_session(self, app: Flask, request: Request) -> None:
+        return None
+
+
 def init_app(app: Flask) -> None:
     """Number and log every request."""
+    app.session_interface = _NoSessions()
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_unbind)
