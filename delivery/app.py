@@ -49,7 +49,8 @@ def _add_parts(app: Flask) -> None:
     passwords.init_app(app)
     callers.init_app(app, access.identify)
     requests.init_app(app)
-    CORS(app, origins=app.config["CORS_ORIGINS"], expose_headers=["ETag", "Location", "X-Request-ID"], max_age=600)
+    if origins := app.config["CORS_ORIGINS"]:
+        CORS(app, origins=origins, expose_headers=["ETag", "Location", "X-Request-ID"], max_age=600)
     hops = app.config["PROXY_HOPS"]
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
