@@ -1,6 +1,7 @@
 """The states of a delivery and the table of its legal moves; plain Python, no imports of ours."""
 
 from enum import StrEnum
+from functools import cache
 
 
 class State(StrEnum):
@@ -77,6 +78,11 @@ def is_legal(source: State, target: State, *, picked_up: bool) -> bool:
 
 def allowed(source: State, parts: frozenset[Part], *, picked_up: bool) -> list[State]:
     """Return the states that somebody with these parts may move a delivery to, in the order of State."""
-    return [
+    return list(_allowed(source, parts, picked_up=picked_up))
+
+
+@cache  # asked for every delivery of every list
+def _allowed(source: State, parts: frozenset[Part], *, picked_up: bool) -> tuple[State, ...]:
+    return tuple(
         target for target in State if is_legal(source, target, picked_up=picked_up) and MOVES[source, target] & parts
-    ]
+    )

@@ -9,7 +9,8 @@ _RANDOM_CHARACTERS = 12
 
 def new_number() -> str:
     """Return a new number; 60 random bits cannot be guessed, nor derived from the delivery's id."""
-    body = "".join(secrets.choice(ALPHABET) for _ in range(_RANDOM_CHARACTERS))
+    bits = secrets.randbits(5 * _RANDOM_CHARACTERS)
+    body = "".join(ALPHABET[bits >> 5 * place & 31] for place in range(_RANDOM_CHARACTERS))
     return body + check_character(body)
 
 

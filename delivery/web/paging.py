@@ -1,5 +1,6 @@
 """Keyset pages: opaque signed cursors, a whitelisted sort, a bounded limit."""
 
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -44,4 +45,9 @@ def uuid_position(cursor: str | None, *, sort: str) -> UUID | None:
 
 
 def _serializer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt="cursor")
+    return _signed_by(current_app.config["SECRET_KEY"])
+
+
+@cache
+def _signed_by(key: str) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt="cursor")
