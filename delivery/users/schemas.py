@@ -36,6 +36,9 @@ class Email(Line):
         return super()._deserialize(value, attr, data, **options).lower()
 
 
+_REFUSED_NUMBERS = (phonenumbers.PhoneNumberType.UNKNOWN, phonenumbers.PhoneNumberType.PREMIUM_RATE)
+
+
 class Phone(Line):
     """A phone number, stored as E.164; it must be given with its country code."""
 
@@ -51,8 +54,7 @@ class Phone(Line):
             number = phonenumbers.parse(text)
         except phonenumbers.NumberParseException:
             raise self.make_error("phone") from None
-        premium = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.PREMIUM_RATE
-        if premium or not phonenumbers.is_valid_number(number):
+        if phonenumbers.number_type(number) in _REFUSED_NUMBERS:
             raise self.make_error("phone")
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
