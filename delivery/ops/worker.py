@@ -31,9 +31,9 @@ MAINTENANCE_SECONDS = 15
 # Longer than any drain: until then a worker that says nothing counts as alive.
 JOB_TTL_SECONDS = 120
 STOP_SECONDS = 8.0
-BACK_OFF_MAX_SECONDS = 30.0
+BACK_OFF_MAX_SECONDS = 10.0
 # A process that has lived so long did not die of its start.
-HEALTHY_SECONDS = 60.0
+HEALTHY_SECONDS = 5.0
 _fork = multiprocessing.get_context("fork")
 
 
