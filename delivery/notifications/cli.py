@@ -4,24 +4,22 @@ They show no address: the outbox holds none.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import click
-import orjson
-from flask.cli import AppGroup
 from sqlalchemy import Row
 
+from delivery.cli import Group, examples, in_batches, json_option, print_json, print_table, progress
 from delivery.database import transaction
 from delivery.notifications import queries, services
 from delivery.notifications.queries import Filter
 from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE, Channel, MessageState
 
-group = AppGroup("notifications", help="See what was sent and what was not, and send it once more.")
+group = Group("notifications", help="See what was sent and what was not, and send it once more.")
 
-NOTHING_FOUND = 1
 MOST = 10_000
 CHUNK = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -45,16 +43,21 @@ _state = click.option(
 )
 _channel = click.option("--channel", type=click.Choice([one.value for one in Channel]), help="Of this channel.")
 _since = click.option("--since", type=_Age(), help="Written since so long ago: 30m, 2h, 7d.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
-@group.command("list")
+@group.command(
+    "list",
+    epilog=examples(
+        "flask notifications list --state dead --state uncertain",
+        "flask notifications list --channel sms --since 2h --json",
+    ),
+)
 @_delivery
 @_state
 @_channel
 @_since
 @click.option("--limit", type=click.IntRange(1, MOST), default=20, show_default=True, help="At most so many.")
-@_json
+@json_option
 def list_messages(
     *,
     delivery: UUID | None,
@@ -64,35 +67,26 @@ def list_messages(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List messages, the newest first.
-
-    \b
-    Examples:
-      flask notifications list --state dead --state uncertain
-      flask notifications list --channel sms --since 2h --json
-    """  # noqa: D301  \b keeps click from wrapping
+    """List messages, the newest first."""
     chosen = Filter(delivery_id=delivery, states=states, channel=channel, since=since)
-    for row in queries.newest(chosen, limit=limit):
-        click.echo(_as_json(row) if as_json else _line(row))
+    rows = queries.newest(chosen, limit=limit)
+    if as_json:
+        print_json([_public(row) for row in rows])
+        return
+    print_table([_line(row) for row in rows], empty="There are no such messages.")
 
 
-@group.command()
+@group.command(epilog=examples("flask notifications show 0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11"))
 @click.argument("message_id", metavar="ID", type=click.UUID)
-@_json
+@json_option
 def show(*, message_id: UUID, as_json: bool) -> None:
-    """Show one message and every attempt to send it. Exit code 1: there is none with this ID.
-
-    \b
-    Example:
-      flask notifications show 0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11
-    """  # noqa: D301  \b keeps click from wrapping
+    """Show one message and every attempt to send it. Exit code 1: there is none with this ID."""
     rows = queries.newest(Filter(ids=[message_id]), limit=1)
     if not rows:
-        click.echo("There is no such message.", err=True)
-        raise SystemExit(NOTHING_FOUND)
+        raise click.ClickException("There is no such message.")
     attempts = queries.attempts_of(message_id)
     if as_json:
-        click.echo(orjson.dumps(_public(rows[0]) | {"attempts_made": [dict(one._mapping) for one in attempts]}))  # noqa: SLF001
+        print_json(_public(rows[0]) | {"attempts_made": [dict(one._mapping) for one in attempts]})  # noqa: SLF001
         return
     for name, value in _public(rows[0]).items():
         click.echo(f"{name + ':':15}{'' if value is None else value}")
@@ -100,14 +94,19 @@ def show(*, message_id: UUID, as_json: bool) -> None:
         click.echo(f"attempt {one.n}:     {one.started_at:%Y-%m-%d %H:%M:%S} {one.outcome or 'open'} {one.error or ''}")
 
 
-@group.command()
+@group.command(
+    epilog=examples(
+        "flask notifications resend 0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11",
+        "flask notifications resend --state dead --channel sms --since 2h --dry-run",
+    )
+)
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=click.UUID)
 @_delivery
 @_state
 @_channel
 @_since
 @click.option("--dry-run", is_flag=True, help="Only say which.")
-@_json
+@json_option
 def resend(
     *,
     ids: Sequence[UUID],
@@ -122,22 +121,19 @@ def resend(
 
     One that failed gets another attempt; one that arrived is sent as a new message. Without --state the options choose
     failed, dead and uncertain ones alone. Exit code 1: nothing was found that can be sent again.
-
-    \b
-    Examples:
-      flask notifications resend 0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11
-      flask notifications resend --state dead --channel sms --since 2h --dry-run
-    """  # noqa: D301  \b keeps click from wrapping
+    """
     if not (ids or delivery or states or channel or since):
         raise click.UsageError("Say which: give an ID or at least one option.")
     chosen = Filter(ids=ids, delivery_id=delivery, states=states or _default_states(ids), channel=channel, since=since)
     rows = queries.newest(chosen, limit=MOST)
-    resent = {row.id: row.id if _can_resend(row) else None for row in rows} if dry_run else dict(_resend(rows))
-    for row in rows:
-        click.echo(_outcome_json(row, resent[row.id]) if as_json else _outcome(row, resent[row.id], dry_run=dry_run))
+    resent = {row.id: row.id if _can_resend(row) else None for row in rows} if dry_run else _resend(rows, quiet=as_json)
+    if as_json:
+        print_json([{"id": row.id, "state": row.state, "sent_as": resent[row.id]} for row in rows])
+    else:
+        for row in rows:
+            click.echo(_outcome(row, resent[row.id], dry_run=dry_run))
     if not any(resent.values()):
-        click.echo("Nothing was found that can be sent again.", err=True)
-        raise SystemExit(NOTHING_FOUND)
+        raise click.ClickException("Nothing was found that can be sent again.")
 
 
 def _default_states(ids: Sequence[UUID]) -> Sequence[str]:
@@ -148,12 +144,14 @@ def _can_resend(row: Row[Any]) -> bool:
     return row.state in RESENDABLE | REPEATED_AS_NEW
 
 
-def _resend(rows: Sequence[Row[Any]]) -> Iterator[tuple[UUID, UUID | None]]:
-    ids = [row.id for row in rows]
-    for start in range(0, len(ids), CHUNK):
-        with transaction():
-            resent = services.resend(ids[start : start + CHUNK])
-        yield from resent.items()
+def _resend(rows: Sequence[Row[Any]], *, quiet: bool) -> dict[UUID, UUID | None]:
+    resent: dict[UUID, UUID | None] = {}
+    with progress("Resending", length=len(rows), quiet=quiet) as bar:
+        for batch in in_batches((row.id for row in rows), size=CHUNK):
+            with transaction():
+                resent |= services.resend(batch)
+            bar.update(len(batch))
+    return resent
 
 
 def _outcome(row: Row[Any], becomes: UUID | None, *, dry_run: bool) -> str:
@@ -163,20 +161,17 @@ def _outcome(row: Row[Any], becomes: UUID | None, *, dry_run: bool) -> str:
     return f"{row.id}  {'would be sent' if dry_run else 'will be sent'} {name}"
 
 
-def _outcome_json(row: Row[Any], becomes: UUID | None) -> bytes:
-    return orjson.dumps({"id": row.id, "state": row.state, "sent_as": becomes})
-
-
-def _line(row: Row[Any]) -> str:
-    error = f"  {row.error_class}" if row.error_class else ""
-    return (
-        f"{row.id}  {row.created_at:%Y-%m-%d %H:%M:%S}  {row.channel:4}  {row.state:10}  "
-        f"{row.template:18}  {row.audience:9}  {row.attempts}{error}"
-    )
-
-
-def _as_json(row: Row[Any]) -> bytes:
-    return orjson.dumps(_public(row))
+def _line(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "written": row.created_at,
+        "channel": row.channel,
+        "state": row.state,
+        "event": row.event,
+        "audience": row.audience,
+        "attempts": row.attempts,
+        "error": row.error_class,
+    }
 
 
 def _public(row: Row[Any]) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 import secrets
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from faker import Faker
 from flask import current_app
 
 from delivery import clock
 from delivery.users.schemas import LONGEST_PASSWORD
 from delivery.users.states import Role
+
+if TYPE_CHECKING:
+    from faker import Faker
 
 # Nobody ever gets mail there (RFC 2606, 3).
 DOMAINS = ("example.com", "example.net", "example.org")
@@ -24,14 +26,16 @@ class Person(NamedTuple):
     phone: str
 
 
-def source(seed: int | str) -> Faker:
+def source(seed: int | str) -> "Faker":
     """Return a source of names; its `random` decides everything else, too."""
+    from faker import Faker  # noqa: PLC0415  # only who seeds needs it, and every process loads this module
+
     faker = Faker("en_US", use_weighting=False)
     faker.seed_instance(seed)
     return faker
 
 
-def person(faker: Faker, *, area: int) -> Person:
+def person(faker: "Faker", *, area: int) -> Person:
     """Invent somebody with a telephone in an area: NANPA keeps 555-0100 to 555-0199 for fiction."""
     first, last = faker.first_name(), faker.last_name()
     number, domain = faker.random.choice(_NUMBERS), faker.random.choice(DOMAINS)

@@ -106,7 +106,7 @@ def test_the_list_shows_the_newest_first_and_no_address(outbox):
     ids = outbox.add_many(3)
     result = run(outbox, "list", "--limit", "2")
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == [str(ids[2]), str(ids[1])]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["id", str(ids[2]), str(ids[1])]
     assert "@" not in result.stdout
 
 
@@ -121,8 +121,8 @@ def test_the_list_is_filtered(outbox, delivery_id, travel):
         (["--delivery", str(delivery_id)], [dead]),
         (["--since", "2h"], [late]),
     ]:
-        lines = run(outbox, "list", "--json", *words).stdout.splitlines()
-        assert [json.loads(line)["id"] for line in lines] == [str(one) for one in expected], words
+        listed = json.loads(run(outbox, "list", "--json", *words).stdout)
+        assert [message["id"] for message in listed] == [str(one) for one in expected], words
 
 
 def test_show_tells_the_whole_story(outbox):
@@ -149,7 +149,7 @@ def test_resend_by_id(outbox):
     identity = put(outbox, "sent")
     result = run(outbox, "resend", str(identity), "--json")
     assert result.exit_code == 0
-    new = uuid.UUID(json.loads(result.stdout)["sent_as"])
+    new = uuid.UUID(json.loads(result.stdout)[0]["sent_as"])
     assert outbox.row(new).resend_of == identity
 
 

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from faker import Faker
 from uuid_utils.compat import uuid7
 
 from delivery.deliveries.seeding.goods import ITEMS, NOTES, REASONS, TAGS, TOWNS, Reason, Town
@@ -16,6 +15,9 @@ from delivery.deliveries.seeding.lives import Step, life
 from delivery.deliveries.states import MOVES, Part, State
 from delivery.deliveries.tracking_numbers import new_number
 from delivery.users.seeding import person
+
+if TYPE_CHECKING:
+    from faker import Faker
 
 OLDEST = timedelta(days=28)
 _NO_REASON = Reason(None, None, None)
@@ -33,7 +35,7 @@ class Rows:
 
 
 def invent(
-    count: int, *, faker: Faker, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime
+    count: int, *, faker: "Faker", owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime
 ) -> Iterator[Rows]:
     """Invent deliveries spread evenly over the past weeks, the oldest first: so the indexes grow at their ends."""
     for number in range(count):
@@ -41,7 +43,7 @@ def invent(
         yield _one(faker, age=age, owners=owners, couriers=couriers, now=now)
 
 
-def _one(faker: Faker, *, age: timedelta, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime) -> Rows:
+def _one(faker: "Faker", *, age: timedelta, owners: Sequence[UUID], couriers: Sequence[UUID], now: datetime) -> Rows:
     """Invent a delivery, with the history that has brought it where it is by now."""
     random = faker.random
     fields = _parcel(random) | _recipient_and_places(faker)
@@ -64,7 +66,7 @@ def _parcel(random: Random) -> dict[str, Any]:
     }
 
 
-def _recipient_and_places(faker: Faker) -> dict[str, Any]:
+def _recipient_and_places(faker: "Faker") -> dict[str, Any]:
     random, town = faker.random, faker.random.choice(TOWNS)
     name, email, phone = person(faker, area=town.area)
     destination = _address(faker, town) | ({"notes": random.choice(NOTES)} if _chance(random, 20) else {})
@@ -82,7 +84,7 @@ def _chance(random: Random, percent: int) -> bool:
     return random.randrange(100) < percent
 
 
-def _address(faker: Faker, town: Town) -> dict[str, Any]:
+def _address(faker: "Faker", town: Town) -> dict[str, Any]:
     random = faker.random
     return {
         "line1": f"{random.randrange(1, 2000)} {faker.street_name()}",
