@@ -162,9 +162,7 @@ def _console(detail: str, advice: str) -> Finding:
 
 def keys() -> Finding:
     found = {name: current_app.config[name] or "" for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
-    weak = [
-        name for name, key in found.items() if len(key.encode()) < SHORTEST_KEY or len(set(key)) < FEWEST_CHARACTERS
-    ]
+    weak = [name for name, key in found.items() if _is_weak(key)]
     if weak:
         return Finding(Level.FAIL, f"{' and '.join(weak)} can be guessed")
     if len(set(found.values())) < len(found):
