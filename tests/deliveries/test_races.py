@@ -2,6 +2,13 @@
 
 from collections import Counter
 
+import pytest
+from sqlalchemy import select
+
+from delivery.database import db, transaction
+from delivery.deliveries import services
+from delivery.deliveries.models import Delivery
+from delivery.errors import Conflict
 from tests.deliveries.chains import broken
 from tests.factories import delivery_in
 from tests.web.answers import problem
@@ -108,3 +115,15 @@ def test_tags_that_are_new_to_everybody_are_made_once(app, api):
     assert statuses(responses) == {201: RACERS}
     assert all(response.json["tags"] == sorted(words) for response in responses)
     assert {tuple(item["tags"]) for item in api.get("/api/deliveries").json["items"]} == {tuple(sorted(words))}
+
+
+def test_a_write_from_an_old_version_loses(app, api, people):
+    """What erasing a person finds without locking it may have changed before it is written."""
+    delivery = api.create(draft=True)
+    with app.app_context():
+        seen = db.session.execute(select(Delivery)).scalar_one()
+        changed = api.patch(f"/api/deliveries/{delivery['id']}", json={"item_name": "B"}, headers={"If-Match": "*"})
+        with pytest.raises(Conflict) as caught, transaction():
+            services._write(seen, item_name="C")
+    assert caught.value.code == "lost_race"
+    assert api.get(f"/api/deliveries/{delivery['id']}").json == changed.json
