@@ -55,7 +55,9 @@ def worker(channels: tuple[str, ...]) -> None:
     team = _Team([_Member(channel) for channel in channels or Channel])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
+    logger.info("workers started", extra={"count": len(team.members)})
     team.run()
+    logger.info("workers stopped")
 
 
 class QueueWorker(SimpleWorker):
