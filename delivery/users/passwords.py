@@ -1,15 +1,16 @@
-"""Password hashes: Argon2id at the configured cost, never more at once than there are processors.
+"""Password hashes: Argon2id at the configured cost, one at a time in each process.
 
-OWASP Password Storage Cheat Sheet: m=19 MiB, t=2, p=1 at least. Each hash holds that memory and one processor,
-so that an unbounded number of logins would take the server down.
+OWASP Password Storage Cheat Sheet: m=19 MiB, t=2, p=1 at least. Each hash holds that memory and one processor, so that
+an unbounded number of logins would take the server down. One thread of a process makes them all: glibc keeps such a
+block for every thread that ever had one, and to give it back each time costs half as much again as the hash.
 """
 
-import ctypes
 import os
-import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,14 +19,12 @@ from flask import Flask, current_app
 from delivery.errors import Unavailable, invalid_field
 
 _HASHER, _DUMMY = "delivery.password_hasher", "delivery.dummy_hash"
-_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 _WAIT_SECONDS = 2
-_M_MMAP_THRESHOLD, _ONE_MIB = -3, 1 << 20  # malloc.h
+T = TypeVar("T")
 
 
 def init_app(app: Flask) -> None:
     """Prepare the hasher, and a hash to compare with when there is no account."""
-    _return_large_blocks()
     hasher = PasswordHasher(
         memory_cost=app.config["ARGON2_MEMORY_KIB"],
         time_cost=app.config["ARGON2_TIME_COST"],
@@ -35,24 +34,13 @@ def init_app(app: Flask) -> None:
     app.extensions[_DUMMY] = hasher.hash("nobody's password")
 
 
-def _return_large_blocks() -> None:
-    """Have glibc give the memory of each hash back to the system.
-
-    It would otherwise keep those 19 MiB for each thread that ever hashed: 255 MiB a worker after 60 logins.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and no such habit
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _ONE_MIB)
-
-
 def hash_password(password: str) -> str:
     """Hash a new password.
 
     Raises:
         Unavailable: too many hashes are being computed.
     """
-    with _slot():
-        return _hasher().hash(_normal(password))
+    return _in_turn(_hasher().hash, _normal(password))
 
 
 def matches(password_hash: str | None, password: str) -> bool:
@@ -61,11 +49,10 @@ def matches(password_hash: str | None, password: str) -> bool:
     Raises:
         Unavailable: too many hashes are being computed.
     """
-    with _slot():
-        try:
-            _hasher().verify(password_hash or current_app.extensions[_DUMMY], _normal(password))
-        except (VerificationError, InvalidHashError):
-            return False
+    try:
+        _in_turn(_hasher().verify, password_hash or current_app.extensions[_DUMMY], _normal(password))
+    except (VerificationError, InvalidHashError):
+        return False
     return password_hash is not None
 
 
@@ -96,11 +83,17 @@ def _hasher() -> PasswordHasher:
     return hasher
 
 
-@contextmanager
-def _slot() -> Iterator[None]:
-    if not _slots.acquire(timeout=_WAIT_SECONDS):
-        raise Unavailable("Too many sign-ins at once; try again.", retry_after_seconds=2)
+def _in_turn(work: Callable[..., T], *arguments: str) -> T:
+    future = _thread(os.getpid()).submit(work, *arguments)
     try:
-        yield
-    finally:
-        _slots.release()
+        return future.result(timeout=_WAIT_SECONDS)
+    except TimeoutError:
+        if future.cancel():
+            raise Unavailable("Too many sign-ins at once; try again.", retry_after_seconds=2) from None
+        return future.result()  # its turn came just then
+
+
+@cache
+def _thread(_process_id: int) -> ThreadPoolExecutor:
+    """Return this process's thread for hashes; a fork has none of its parent's threads."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="password")

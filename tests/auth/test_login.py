@@ -1,6 +1,8 @@
 """Signing in: by form as RFC 6749 has it, or by JSON; and one answer for everybody who may not."""
 
-from threading import BoundedSemaphore
+import os
+from concurrent.futures import Future
+from threading import Event
 
 import pytest
 from argon2 import PasswordHasher
@@ -156,10 +158,16 @@ def test_an_old_token_does_not_stand_in_the_way_of_a_new_one(client, ada, travel
 
 
 def test_too_many_hashes_at_once_are_a_503(client, ada, monkeypatch):
-    taken = BoundedSemaphore(1)
-    taken.acquire()
-    monkeypatch.setattr(passwords, "_slots", taken)
+    done = Event()
+    passwords._thread(os.getpid()).submit(done.wait)
     monkeypatch.setattr(passwords, "_WAIT_SECONDS", 0.01)
     response = login(client, "ada@shop.example")
+    done.set()
     problem(response, 503, "unavailable")
     assert response.headers["Retry-After"] == "2"
+
+
+def test_a_hash_whose_turn_came_is_waited_for(client, ada, monkeypatch):
+    monkeypatch.setattr(passwords, "_WAIT_SECONDS", 0)
+    monkeypatch.setattr(Future, "cancel", lambda _: False)
+    assert login(client, "ada@shop.example").status_code == 200
