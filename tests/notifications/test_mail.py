@@ -225,6 +225,19 @@ def test_a_connection_lost_before_the_text_is_a_clean_failure(breaking_server, c
     assert not isinstance(failure, Unknown | Unreachable)
 
 
+def test_a_connection_lost_in_the_middle_of_the_text_is_a_clean_failure(breaking_server, connect):
+    port = breaking_server(b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 recipient\r\n", b"354 go\r\n")
+    failure = failure_of(connect(port=port), Letter("a@b.example", "x" * 20_000_000, "subject"))
+    assert (failure.error_class, failure.permanent) == ("smtp_disconnected", False)
+    assert not isinstance(failure, Unknown | Unreachable)
+
+
+def test_a_server_that_refuses_and_hangs_up_has_refused(breaking_server, connect):
+    port = breaking_server(b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"550 no\r\n")
+    failure = failure_of(connect(port=port))
+    assert (failure.error_class, failure.permanent) == ("smtp_550", True)
+
+
 def test_nonsense_after_the_final_dot_is_unknown(breaking_server, connect):
     lines = [b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 recipient\r\n", b"354 go\r\n", b"what?\r\n"]
     transport = connect(port=breaking_server(*lines))

@@ -55,6 +55,11 @@ def test_many_messages_are_one_statement_and_one_wake(outbox, count_statements, 
     assert (len(outbox.rows()), queue.count) == (50, 1)
 
 
+def test_nothing_to_tell_is_nothing_written(outbox, queue):
+    assert outbox.add() == []
+    assert queue.count == 0
+
+
 def test_wakes_are_coalesced_until_a_drain_begins(outbox, queue):
     for _ in range(3):
         outbox.add(new_message())
