@@ -189,14 +189,15 @@ class Config:
     SMTP_TLS: str = env(
         choice("starttls", "tls", "none"), OWN_TLS, "Encryption; in production `none` to loopback only."
     )
-    SMTP_TIMEOUT_SECONDS: int = env(number(1, 300), "15", "Longest wait for the mail server.")
+    # No more than 15 s: connecting and sending must both fit into what is left of a lease (notifications/jobs.py).
+    SMTP_TIMEOUT_SECONDS: int = env(number(1, 15), "15", "Longest wait for the mail server.")
 
     # SMS
     SMS_PROVIDER: str = env(choice("console", "twilio", "sns"), "console", "Who sends SMS; `console` prints them.")
     SMS_API_KEY: str = env(TEXT, "", "Twilio's account SID, or the AWS access key id.")
     SMS_API_SECRET: str = env(TEXT, "", "Twilio's auth token, or the AWS secret access key.")
     SMS_FROM: str = env(TEXT, "", "Sender's number or name; required by Twilio.")
-    SMS_TIMEOUT_SECONDS: int = env(number(1, 300), "15", "Longest wait for the provider.")
+    SMS_TIMEOUT_SECONDS: int = env(number(1, 15), "15", "Longest wait for the provider.")
     TWILIO_BASE_URL: str = env(WEB_URL, "https://api.twilio.com", "Twilio, or a service that speaks its protocol.")
     SNS_ENDPOINT_URL: str = env(WEB_URL, "", "A service that speaks SNS; when empty, AWS.")
     AWS_REGION: str = env(REGION, "us-east-1", "Region of SNS.")
