@@ -73,10 +73,10 @@ def me() -> Response:
 @blp.errors(400, 413, 415, 422)
 @blp.arguments(AddressIn)
 @blp.response(202, Accepted)
-@transactional
 def request_verification(body: dict[str, Any]) -> Response:
     """Ask for a fresh verification link; the answer is the same for every address."""
-    services.request_verification(body["email"])
+    with transaction():
+        services.request_verification(body["email"])
     return accepted("If the address waits to be confirmed, a mail with a link is on its way.")
 
 
@@ -98,10 +98,10 @@ def verify_email_page(args: dict[str, Any]) -> Response:
 @blp.alt_response(
     200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
 )
-@transactional
 def verify_email(body: dict[str, Any]) -> Response:
     """Confirm the address that the link was sent to."""
-    services.verify_email(body["token"])
+    with transaction():
+        services.verify_email(body["token"])
     if request.is_json:
         return no_content()
     return _page("Thank you", "Your address is confirmed. You can sign in now.")

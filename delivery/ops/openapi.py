@@ -7,7 +7,7 @@ from typing import Any
 import flask_smorest
 import orjson
 from flask import Flask
-from marshmallow import fields
+from marshmallow import INCLUDE, fields
 
 from delivery.web import Blueprint, Schema
 
@@ -41,6 +41,9 @@ class Problem(Schema):
     code = fields.String(required=True, metadata={"description": "Stable; meant for machines."})
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(FieldProblem))
+
+    class Meta:
+        unknown = INCLUDE  # a kind of problem may have members of its own (RFC 9457, 3.2)
 
 
 class _Api(flask_smorest.Api):

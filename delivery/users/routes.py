@@ -36,7 +36,7 @@ _ADMIN_ONLY = frozenset({"role", "active"})
 
 @blp.route("", methods=("POST",))
 @signed_in_or_not
-@blp.errors(400, 401, 413, 415, 422)
+@blp.errors(400, 401, 409, 413, 415, 422, 503)
 @blp.arguments(UserIn)
 @blp.response(202, Accepted, description="Somebody registered: the same answer for every address")
 @blp.alt_response(201, schema=UserOut, success=True, description="An admin created a user")

@@ -1,0 +1,163 @@
+"""The OpenAPI document: valid, complete, and true of what the API really answers."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as openapi_checks
+
+METHODS = {"get", "post", "patch", "delete", "put"}
+PROBLEM = "application/problem+json"
+TRUE_OF = (
+    checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_headers_conformance,
+    openapi_checks.response_schema_conformance,
+)
+
+
+@pytest.fixture
+def document(client):
+    response = client.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.mimetype == "application/json"
+    return response.json
+
+
+def operations(document):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if method in METHODS:
+                yield path, method, operation
+
+
+def statuses(operation):
+    return {int(status) for status in operation["responses"] if status != "default"}
+
+
+def test_the_document_is_valid(document):
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_is_documented(app, document):
+    def written(rule):
+        return rule.rule.replace("<uuid:", "{").replace(">", "}")
+
+    pages = ("docs.", "static")
+    served = {
+        (written(rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if not rule.endpoint.startswith(pages) and not rule.endpoint.endswith(".static")
+    }
+    assert served == {(path, method) for path, method, _ in operations(document)}
+
+
+def test_every_operation_says_what_it_is(document):
+    found = list(operations(document))
+    names = [operation["operationId"] for _, _, operation in found]
+    assert len(set(names)) == len(names)
+    for path, method, operation in found:
+        assert operation["summary"].endswith("."), (method, path)
+        assert operation["tags"], (method, path)
+        assert operation["responses"]["default"], (method, path)
+
+
+def test_an_operation_says_who_may_call_it(app, document):
+    bound = app.url_map.bind("localhost")
+    nobodys = "0190a0a0-0000-7000-8000-000000000000"
+    for path, method, operation in operations(document):
+        real = path.replace("{user_id}", nobodys).replace("{delivery_id}", nobodys)
+        endpoint, _ = bound.match(real, method.upper())
+        if app.view_functions[endpoint].access == "public":
+            assert operation["security"] == [], (method, path)
+        else:
+            assert "security" not in operation, (method, path)
+            assert 401 in statuses(operation), (method, path)
+    assert document["security"] == [{"password": []}, {"bearer": []}]
+
+
+def test_an_operation_names_the_errors_that_its_parts_make(document):
+    for path, method, operation in operations(document):
+        expected = set()
+        if "requestBody" in operation:
+            expected |= {400, 413, 415, 422}
+        parameters = operation.get("parameters", [])
+        if any(parameter["in"] == "query" for parameter in parameters):
+            expected |= {422}
+        if any(parameter["name"] == "If-Match" and parameter["required"] for parameter in parameters):
+            expected |= {400, 412, 428}
+        if "{" in path:
+            expected |= {404}
+        assert statuses(operation) >= expected, (method, path)
+
+
+def test_a_change_names_the_headers_that_it_heeds(document):
+    for path, method, operation in operations(document):
+        names = {parameter["name"]: parameter["required"] for parameter in operation.get("parameters", [])}
+        if "security" not in operation and method in {"post", "patch"}:
+            assert names["Idempotency-Key"] is False, (method, path)
+        if method in {"patch", "delete"}:
+            assert names["If-Match"] is True, (method, path)
+
+
+def test_every_error_is_a_problem(document):
+    for name, response in document["components"]["responses"].items():
+        assert response["content"].keys() == {PROBLEM}, name
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if path == "/readyz":  # its 503 is no error, but the report that was asked for
+                continue
+            if status == "default" or int(status) >= 400:
+                assert "$ref" in response or PROBLEM in response["content"], (method, path, status)
+
+
+def test_a_signing_in_is_documented_as_form_and_as_json(document):
+    content = document["paths"]["/api/auth/login"]["post"]["requestBody"]["content"]
+    assert content.keys() == {"application/json", "application/x-www-form-urlencoded"}
+    flow = document["components"]["securitySchemes"]["password"]["flows"]["password"]
+    assert flow["tokenUrl"] == "/api/auth/login"
+
+
+class Caller:
+    """Somebody who calls every operation, on things that are really there."""
+
+    def __init__(self, make):
+        self.make = make
+        self.api = make()
+
+    def ready(self, case):
+        """Fill in what only we know: ids that exist, the version, the token."""
+        if case.operation.method.upper() == "DELETE" or case.operation.path.endswith("/logout"):
+            self.api = self.make()
+        if "user_id" in case.path_parameters:
+            case.path_parameters["user_id"] = self.api.user_id
+        if "delivery_id" in case.path_parameters:
+            case.path_parameters["delivery_id"] = self.api.create()["id"]
+        headers = dict(case.headers or {})
+        if "If-Match" in headers:
+            headers["If-Match"] = "*"
+        headers.pop("Idempotency-Key", None)
+        return headers | self.api.headers
+
+
+def conform(operation, caller):
+    """Call an operation with generated input, and compare each answer with the document."""
+
+    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def conforms(case):
+        response = case.call(headers=caller.ready(case))
+        case.validate_response(response, checks=TRUE_OF)
+
+    conforms()
+
+
+@pytest.mark.parametrize("role", ["admin", "customer"])
+def test_what_is_answered_is_what_is_documented(app, people, role):
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    for result in schema.get_all_operations():
+        conform(result.ok(), Caller(getattr(people, role)))
