@@ -147,7 +147,7 @@ class Caller:
 def conform(operation, caller):
     """Call an operation with generated input, and compare each answer with the document."""
 
-    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def conforms(case):
         response = case.call(headers=caller.ready(case))

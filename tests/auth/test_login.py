@@ -52,9 +52,9 @@ def test_json_signs_in(client, ada):
         assert response.status_code == 200, response.text
 
 
-@pytest.mark.parametrize("written", ["ADA@shop.example", "  ada@Shop.Example ", "Ada@SHOP.example\n"])
-def test_an_address_is_read_without_its_case(client, ada, written):
-    assert login(client, written).status_code == 200
+def test_an_address_is_read_without_its_case(client, ada):
+    for written in ("ADA@shop.example", "  ada@Shop.Example ", "Ada@SHOP.example\n"):
+        assert login(client, written).status_code == 200
 
 
 def test_registering_in_development_signs_in_at_once(client):

@@ -96,14 +96,12 @@ def test_an_admin_changes_role_and_active_of_others(people):
     assert (response.json["role"], response.json["active"], response.json["version"]) == ("dispatcher", False, 2)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(FIELDS - {"name", "phone", "locale", "time_zone", "role", "active"} | {"password"})
-)
-def test_what_is_not_to_be_changed_here_is_refused(people, name):
+def test_what_is_not_to_be_changed_here_is_refused(people):
     admin = people.admin()
     before = admin.get(path_of(admin)).json
-    value = before.get(name, PASSWORD)
-    assert wrong(admin.patch(path_of(admin), json={name: value}, headers=SEEN)) == {f"/{name}": "unknown"}
+    for name in FIELDS - {"name", "phone", "locale", "time_zone", "role", "active"} | {"password", "epoch"}:
+        value = before.get(name, PASSWORD)
+        assert wrong(admin.patch(path_of(admin), json={name: value}, headers=SEEN)) == {f"/{name}": "unknown"}
     assert admin.get(path_of(admin)).json == before
 
 

@@ -1,21 +1,18 @@
 """Values that have broken servers; each is sent to each field."""
 
-LARGE = [99_999_999_999, -1, 2**31, 2**63, 2**64, -(2**63), 10**30, 1e308, -1e308, 5e-324, 0, -0.0, 1.0, 1.5]
-SHAPES = [True, False, None, [], {}, [None], [[[]]], {"a": 1}, [{"b": []}], {"lat": 1, "lng": 2}]
-NUMBERS_AS_TEXT = ["1", "1e3", "NaN", "Infinity", "-1", "٣", "1_000", "0x10"]
+LARGE = [99_999_999_999, -1, 2**31, 2**63, -(2**63), 10**30, 1e308, 5e-324, 0, -0.0, 1.0, 1.5]
+SHAPES = [True, None, [], {}, [None], {"a": 1}, [{"b": []}], {"lat": 1, "lng": 2}]
+NUMBERS_AS_TEXT = ["1", "1e3", "NaN", "-1", "٣", "1_000"]
 TEXTS = [
     "",
     " ",
     "\t\r\n",
     "a\r\nBcc: all@evil.example",
     "a\nb",
-    "\u0085",
-    "\u2028",
     "\u202egnp.exe",
     "\ufeffx",
     "\u0007",
     "\x7f",
-    "\uffff",
     "\U0010ffff",
     "e\u0301" * 50,
     "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 10,
@@ -26,11 +23,8 @@ TEXTS = [
     "%s%n{0}${jndi:ldap://x}{{7*7}}",
     "<script>alert(1)</script>",
     "=cmd()|' /C calc'!A0",
-    "..\\..\\etc\\passwd",
     "../../etc/passwd",
     "null",
-    "true",
-    "draft",
     "admin",
 ]
 MOMENTS = [
@@ -38,36 +32,25 @@ MOMENTS = [
     "9999-12-31T23:59:59-14:00",
     "0001-01-01T00:00:00Z",
     "9999-12-31T23:59:59.999999Z",
-    "10000-01-01T00:00:00Z",
     "2026-02-30T00:00:00Z",
     "2026-01-01T00:00:00",
     "2026-01-01",
-    "2026-01-01T25:00:00Z",
     "2026-06-30T23:59:60Z",
     "2026-01-01T00:00:00+99:99",
-    "2026-W01-1T00:00:00Z",
     "infinity",
-    "now()",
 ]
 ADDRESSES = [
     "a@b",
-    "@",
-    "a@@b.example",
     "a@b.example\r\nBcc: c@d.example",
     "a@b.example, c@d.example",
     "a b@c.example",
-    "<a@b.example>",
     "a" * 300 + "@b.example",
     "a@" + "b." * 200 + "example",
     "\u0130stanbul@b.example",
     "a@b\u00fccher.example",
     "+19005550123",
-    "+0",
-    "+44 7",
     "07946 000000",
     "+4420794600001234567890",
-    "tel:+442079460000",
-    "+442079460000;ext=1",
     "+442079460000 ext. 12",
 ]
 EVERYTHING = [*LARGE, *SHAPES, *NUMBERS_AS_TEXT, *TEXTS, *MOMENTS, *ADDRESSES]

@@ -137,15 +137,15 @@ def test_a_form_over_the_limit_is_a_413(client, app):
     problem(client.post("/api/auth/login", data=data, content_type=form), 413)
 
 
-@pytest.mark.parametrize("length", ["-1", "x", "1e9", "99999999999999999999", ""])
-def test_a_content_length_that_lies_breaks_nothing(api, length):
-    response = api.post(
-        "/api/deliveries",
-        input_stream=io.BytesIO(b'{"a": 1}'),
-        content_type="application/json",
-        environ_overrides={"CONTENT_LENGTH": length},
-    )
-    assert response.status_code in {400, 413}
+def test_a_content_length_that_lies_breaks_nothing(api):
+    for length in ("-1", "x", "1e9", "99999999999999999999", ""):
+        response = api.post(
+            "/api/deliveries",
+            input_stream=io.BytesIO(b'{"a": 1}'),
+            content_type="application/json",
+            environ_overrides={"CONTENT_LENGTH": length},
+        )
+        assert response.status_code in {400, 413}, length
 
 
 def test_a_body_is_read_as_utf8(api):

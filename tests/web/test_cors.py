@@ -39,10 +39,10 @@ def test_a_listed_origin_may_ask_and_read(shop):
     assert {"ETag", "Location", "X-Request-ID"} <= exposed
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
-def test_another_origin_is_told_nothing(shop, origin):
-    assert allowed(preflight(shop, origin)) == {}
-    assert allowed(shop.get("/api/auth/me", headers={"Origin": origin})) == {}
+def test_another_origin_is_told_nothing(shop):
+    for origin in STRANGERS:
+        assert allowed(preflight(shop, origin)) == {}
+        assert allowed(shop.get("/api/auth/me", headers={"Origin": origin})) == {}
 
 
 def test_nobody_is_allowed_by_default(client):

@@ -3,7 +3,6 @@
 import hashlib
 from uuid import UUID
 
-import pytest
 from sqlalchemy import func, insert, select
 
 from delivery import clock
@@ -107,11 +106,10 @@ def test_only_success_is_kept(app, api):
     assert api.post("/api/deliveries", json=delivery_in(), headers=keyed("k")).status_code == 201
 
 
-@pytest.mark.parametrize(
-    "key", ["", '""', "a" * 256, "a b", "a,b", "é", "\U0001f40e".encode().decode("latin-1"), "'k'", '"k', "a/b", "\t"]
-)
-def test_a_key_of_a_bad_form_is_a_400(app, api, key):
-    problem(api.post("/api/deliveries", json=delivery_in(), headers=keyed(key)), 400, "malformed")
+def test_a_key_of_a_bad_form_is_a_400(app, api):
+    emoji = "\U0001f40e".encode().decode("latin-1")
+    for key in ("", '""', "a" * 256, "a b", "a,b", "é", emoji, "'k'", '"k', 'k"', "a/b", "\t"):
+        problem(api.post("/api/deliveries", json=delivery_in(), headers=keyed(key)), 400, "malformed")
     assert rows(app, Delivery) == 0
 
 

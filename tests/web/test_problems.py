@@ -67,52 +67,48 @@ def test_a_pointer_is_escaped_and_a_hostile_name_is_cut(api):
     assert max(map(len, errors)) <= 101
 
 
-@pytest.mark.parametrize(
-    ("raised", "status"),
-    [
-        (OperationalError(SECRET, {}, Exception(SECRET)), 503),
-        (InterfaceError(SECRET, {}, Exception(SECRET)), 503),
-        (PoolTimeout(SECRET), 503),
-        (IntegrityError(SECRET, {}, Exception(SECRET)), 409),
-        (DataError(SECRET, {}, Exception(SECRET)), 422),
-        (ProgrammingError(SECRET, {}, Exception(SECRET)), 500),
-        (RuntimeError(SECRET), 500),
-        (RecursionError(SECRET), 500),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
-)
-def test_what_breaks_inside_stays_inside(api, monkeypatch, raised, status):
-    def fail(*_args, **_options):
-        raise raised
-
-    monkeypatch.setattr(queries, "deliveries", fail)
-    response = api.get("/api/deliveries")
-
-    problem(response, status)
-    assert "duplicate" not in response.text
-    assert "ada@" not in response.text
-    assert ("Retry-After" in response.headers) == (status == 503)
+BREAKAGES = [
+    (OperationalError(SECRET, {}, Exception(SECRET)), 503),
+    (InterfaceError(SECRET, {}, Exception(SECRET)), 503),
+    (PoolTimeout(SECRET), 503),
+    (IntegrityError(SECRET, {}, Exception(SECRET)), 409),
+    (DataError(SECRET, {}, Exception(SECRET)), 422),
+    (ProgrammingError(SECRET, {}, Exception(SECRET)), 500),
+    (RuntimeError(SECRET), 500),
+    (RecursionError(SECRET), 500),
+]
 
 
-@pytest.mark.parametrize(
-    ("raised", "header", "value"),
-    [
-        (TooManyRequests(retry_after=7), "Retry-After", "7"),
-        (ServiceUnavailable(retry_after=9), "Retry-After", "9"),
-        (RequestHeaderFieldsTooLarge(), "Cache-Control", "no-store"),
-        (Gone(SECRET), "Cache-Control", "no-store"),
-    ],
-    ids=lambda value: getattr(value, "name", ""),
-)
-def test_headers_of_a_frameworks_own_error_survive(api, monkeypatch, raised, header, value):
-    def fail(*_args, **_options):
-        raise raised
+@pytest.fixture
+def breaking(api, monkeypatch):
+    """Ask for the list while something inside raises an error; returns the answer."""
 
-    monkeypatch.setattr(queries, "deliveries", fail)
-    response = api.get("/api/deliveries")
+    def ask(error):
+        def fail(*_args, **_options):
+            raise error
 
-    problem(response, raised.code)
-    assert response.headers[header] == value
+        monkeypatch.setattr(queries, "deliveries", fail)
+        return api.get("/api/deliveries")
+
+    return ask
+
+
+def test_what_breaks_inside_stays_inside(breaking):
+    for error, status in BREAKAGES:
+        response = breaking(error)
+        problem(response, status)
+        assert "duplicate" not in response.text
+        assert "ada@" not in response.text
+        assert ("Retry-After" in response.headers) == (status == 503)
+
+
+def test_headers_of_a_frameworks_own_error_survive(breaking):
+    for error in (TooManyRequests(retry_after=7), ServiceUnavailable(retry_after=7)):
+        response = breaking(error)
+        problem(response, error.code)
+        assert response.headers["Retry-After"] == "7"
+    for error in (RequestHeaderFieldsTooLarge(SECRET), Gone(SECRET)):
+        problem(breaking(error), error.code)
 
 
 def test_a_database_that_does_not_answer_is_a_503(make_app, people, database_url, tmp_path):

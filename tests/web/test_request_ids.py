@@ -1,26 +1,25 @@
 """X-Request-ID: taken, made where it is missing or bad, returned, and kept with what the request caused."""
 
-import pytest
 from sqlalchemy import select
 
 from delivery.database import db
 from delivery.notifications.models import OutboxMessage
 
 
-@pytest.mark.parametrize("given", ["a", "A-Z_0.9:x", "0" * 64])
-def test_a_request_id_comes_back(client, given):
-    response = client.get("/healthz", headers={"X-Request-ID": given})
-    assert response.headers["X-Request-ID"] == given
-    assert client.get("/nowhere", headers={"X-Request-ID": given}).json["request_id"] == given
+def test_a_request_id_comes_back(client):
+    for given in ("a", "A-Z_0.9:x", "0" * 64):
+        response = client.get("/healthz", headers={"X-Request-ID": given})
+        assert response.headers["X-Request-ID"] == given
+        assert client.get("/nowhere", headers={"X-Request-ID": given}).json["request_id"] == given
 
 
-@pytest.mark.parametrize("given", ["", " ", "a b", "0" * 65, "a,b", "é", "<script>", "a;b", "x" * 20_000, '"a"'])
-def test_a_bad_request_id_is_replaced(client, given):
-    response = client.get("/nowhere", headers={"X-Request-ID": given})
-    made = response.headers["X-Request-ID"]
-    assert made != given
-    assert len(made) == 32
-    assert response.json["request_id"] == made
+def test_a_bad_request_id_is_replaced(client):
+    for given in ("", " ", "a b", "0" * 65, "a,b", "é", "<script>", "a;b", "x" * 20_000, '"a"'):
+        response = client.get("/nowhere", headers={"X-Request-ID": given})
+        made = response.headers["X-Request-ID"]
+        assert made != given
+        assert len(made) == 32
+        assert response.json["request_id"] == made
 
 
 def test_two_requests_have_two_ids(client):
