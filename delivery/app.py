@@ -12,9 +12,9 @@ from delivery.auth import access, sessions
 from delivery.auth.routes import blp as auth_blueprint
 from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.routes import blp as deliveries_blueprint
-from delivery.extensions import mail, migrate
+from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
-from delivery.ops import cli_up, cron, doctor, worker
+from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
 from delivery.subscriptions import COMPOSERS, REACTIONS
@@ -41,7 +41,6 @@ def create_app(config: Any) -> Flask:
 def _add_parts(app: Flask) -> None:
     logs.init_app(app)
     database.init_app(app)
-    migrate.init_app(app, database.db, compare_type=True)
     mail.init_app(app)
     events.init_app(app, REACTIONS)
     notifications.init_app(app, COMPOSERS)
@@ -66,5 +65,5 @@ def _add_blueprints(app: Flask) -> None:
 def _add_commands(app: Flask) -> None:
     for group in (users_cli.group, deliveries_cli.group, notifications_cli.group):
         app.cli.add_command(group)
-    for command in (doctor.doctor, worker.worker, cron.cron, cli_up.up):
+    for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
         app.cli.add_command(command)

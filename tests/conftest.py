@@ -4,7 +4,6 @@ import shutil
 from contextlib import contextmanager
 from datetime import timedelta
 
-import flask_migrate
 import psycopg
 import pytest
 from sqlalchemy import event
@@ -13,6 +12,7 @@ from config import Config
 from delivery import clock
 from delivery.app import create_app
 from delivery.database import db
+from delivery.ops.schema import upgrade
 from tests.factories import People
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -27,17 +27,12 @@ def settings(folder, **more):
     return Config(environ={name: str(value) for name, value in given.items()})
 
 
-def migrate(app):
-    with app.app_context():
-        flask_migrate.upgrade(directory="migrations")
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory):
     """A migrated SQLite database to copy: quicker than migrating for each test."""
     folder = tmp_path_factory.mktemp("template")
     app = create_app(settings(folder))
-    migrate(app)
+    upgrade(app)
     close(app)
     return folder / "delivery.sqlite3"
 
@@ -47,7 +42,7 @@ def postgres_template(postgres, tmp_path_factory):
     """A migrated PostgreSQL database of this worker, and a connection to empty it by."""
     with postgres.database() as url:
         app = create_app(settings(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url))
-        migrate(app)
+        upgrade(app)
         close(app)
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             # Off with the triggers that guard the history, as only a superuser can do.

@@ -18,6 +18,7 @@ def empty_app(request, tmp_path):
     if request.param == "postgresql":
         url = request.getfixturevalue("new_postgres_database")()
     app = create_app(settings(tmp_path, DATABASE_URL=url))
+    flask_migrate.Migrate(app, db)
     with app.app_context():
         yield app
     close(app)

@@ -11,7 +11,6 @@ import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import flask_migrate
 import psutil
 
 from config import Config
@@ -19,6 +18,7 @@ from delivery.app import create_app
 from delivery.database import db
 from delivery.ops import gunicorn_conf
 from delivery.ops.leash import leashed
+from delivery.ops.schema import upgrade
 from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def migrated_app(environ):
     """Give the project's app on a database that is up to date, for seeding; quiet."""
     app = create_app(Config({**environ, "LOG_LEVEL": "WARNING"}))
     with app.app_context():
-        flask_migrate.upgrade(directory=str(ROOT / "migrations"))
+        upgrade(app)
         try:
             yield app
         finally:

@@ -20,7 +20,7 @@ from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import OPEN, Channel, MessageState
 from delivery.ops.cron import HEARTBEAT_KEY
-from delivery.ops.health import is_behind
+from delivery.ops.schema import is_behind
 
 # A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
 LATE_SECONDS, FAR_TOO_LATE_SECONDS = 60, 600

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
-import flask_migrate
 from flask import Flask
 from flask.cli import ScriptInfo
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from delivery.database import db, transaction
 from delivery.ops import data_folder
 from delivery.ops.refusals import CannotRun, StopAsked
+from delivery.ops.schema import upgrade
 from delivery.ops.sources import Sources
 from delivery.ops.supervisor import Supervisor
 from delivery.ops.system import REACHED, System, listen
@@ -76,7 +76,7 @@ def start(app: Flask, system: System, supervisor: Supervisor) -> None:
 def migrate(app: Flask) -> None:
     """Bring the database up to date."""
     with database_of(app):
-        flask_migrate.upgrade()
+        upgrade(app)
 
 
 def first_admin(app: Flask) -> str | None:

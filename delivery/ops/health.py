@@ -1,11 +1,8 @@
 """/healthz and /readyz: is the process alive, and can it serve."""
 
 from http import HTTPStatus
-from pathlib import Path
 
-from alembic.config import Config as AlembicConfig
-from alembic.script import ScriptDirectory
-from flask import Response, current_app
+from flask import Response
 from marshmallow import fields
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -13,10 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
 from delivery.database import reader
+from delivery.ops.schema import is_behind
 from delivery.web import Blueprint, Schema, answer, public
 
 blp = Blueprint("health", __name__, description="For load balancers and people on call.")
-_KEY = "delivery.known_revisions"
 
 
 class HealthOut(Schema):
@@ -77,19 +74,3 @@ def _answers() -> bool:
     except SQLAlchemyError:
         return False
     return True
-
-
-def is_behind(revision: str) -> bool:
-    """Tell whether a schema is older than this code; a revision that we do not know is newer."""
-    older = current_app.extensions.get(_KEY)
-    if older is None:
-        script = ScriptDirectory.from_config(_alembic())
-        head = script.get_current_head()
-        older = current_app.extensions[_KEY] = {r.revision for r in script.walk_revisions()} - {head}
-    return revision in older
-
-
-def _alembic() -> AlembicConfig:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(current_app.root_path).parent / "migrations"))
-    return config
