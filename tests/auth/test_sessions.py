@@ -1,7 +1,11 @@
 """A token is as alive as its session: whatever ends it, the very next request is a 401."""
 
 import pytest
+from sqlalchemy import delete, update
 
+from delivery.auth.models import AuthSession
+from delivery.database import now, transaction
+from delivery.users.models import User
 from tests.auth.signing_in import login, signed_in_again
 from tests.factories import PASSWORD
 from tests.web.answers import problem
@@ -75,3 +79,21 @@ def test_me_is_oneself(people):
         assert response.json["id"] == who.user_id
         assert response.headers["ETag"] == '"1"'
         assert "password_hash" not in response.json
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        update(User).values(active=False),
+        update(User).values(epoch=2),
+        update(AuthSession).values(revoked_at=now()),
+        update(AuthSession).values(expires_at=now(plus=-1)),
+        delete(AuthSession),
+    ],
+    ids=["inactive", "a newer epoch", "a session that ended", "a session of age", "no session"],
+)
+def test_each_guard_holds_alone(app, api, statement):
+    """Deactivating somebody does all of it at once; none of it may rest on the others."""
+    with app.app_context(), transaction() as session:
+        session.execute(statement)
+    problem(api.get("/api/auth/me"), 401, "unauthorized")

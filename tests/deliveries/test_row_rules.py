@@ -1,7 +1,14 @@
 """Who sees and does what: every role, at every endpoint of a delivery, whosever it is."""
 
-import pytest
+from uuid import UUID
 
+import pytest
+from sqlalchemy import select
+
+from delivery.database import db
+from delivery.deliveries.access import parts_of, visible_to
+from delivery.deliveries.models import Delivery
+from delivery.web import Caller
 from tests.auth.signing_in import signed_in_again
 from tests.factories import Api, delivery_in
 from tests.web.answers import problem
@@ -119,3 +126,13 @@ def test_an_owner_who_became_a_courier_is_an_owner_no_more(cast):
     courier = signed_in_again(cast["owner"])
     problem(courier.get(f"/api/deliveries/{delivery['id']}"), 404)
     assert courier.get("/api/deliveries").json["items"] == []
+
+
+def test_a_role_that_nobody_knows_sees_nothing(app, people):
+    """Deny by default: a role that is added one day sees nothing until somebody says what."""
+    owner = people.customer()
+    owner.create()
+    visitor = Caller(id=UUID(owner.user_id), role="visitor")
+    with app.app_context():
+        assert db.session.execute(select(Delivery.id).where(visible_to(visitor))).all() == []
+        assert parts_of(visitor, db.session.execute(select(Delivery)).scalar_one()) == frozenset()

@@ -75,9 +75,14 @@ def test_a_key_that_was_used_for_something_else_is_a_422(people):
 
 
 def test_everybody_has_their_own_keys(people):
-    first, second = (people.customer().post("/api/deliveries", json=delivery_in(), headers=keyed("k")) for _ in "12")
+    def ask(who):
+        return who.post("/api/deliveries", json=delivery_in(), headers=keyed("k"))
+
+    ada, bob = people.customer(), people.customer()
+    first, second = ask(ada), ask(bob)
     assert first.json["id"] != second.json["id"]
     assert "Idempotent-Replayed" not in second.headers
+    assert (ask(ada).data, ask(bob).data) == (first.data, second.data)
 
 
 def test_a_replay_is_only_for_those_who_may_still_ask(app, api):
