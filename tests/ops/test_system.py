@@ -1,6 +1,8 @@
 """What the running system stands on: its folder, its lock, its socket, and what each process inherits."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,9 @@ def test_sources_tell_of_a_change_once(tmp_path, monkeypatch):
     assert not sources.changed()
     watched.unlink()
     assert sources.changed()
+
+
+def test_time_zones_are_known_where_the_machine_has_none():
+    script = "from delivery.users.schemas import _ZONES; print('Europe/Berlin' in _ZONES)"
+    known = subprocess.check_output([sys.executable, "-c", script], env={**os.environ, "PYTHONTZPATH": ""}, text=True)
+    assert known == "True\n"
