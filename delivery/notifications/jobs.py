@@ -6,14 +6,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from delivery import logs
 from delivery.database import transaction
 from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, claims, registry
-from delivery.notifications.channels import Failure, Letter, Suppress, Transport, Unknown, Unreachable
+from delivery.notifications.channels import Failure, Letter, Suppress, Transport, Unreachable, printable
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import LADDERS, Channel, Outcome
 
@@ -139,19 +139,16 @@ class _Batch:
         except Exception as error:
             logger.exception("the channel broke", extra={"message_id": message.id, "channel": message.channel})
             return Result(message, Outcome.UNCERTAIN, error_class="channel_broke", error=type(error).__name__)
-        return Result(message, Outcome.SENT, provider_ref=reference and reference[:100])
+        return Result(message, Outcome.SENT, provider_ref=reference and printable(reference)[:100])
 
     def _failed(self, message: ClaimedMessage, failure: Failure) -> Result:
-        outcome = Outcome.PERMANENT if failure.permanent else Outcome.TEMPORARY
-        if isinstance(failure, Unknown):
-            outcome = Outcome.UNCERTAIN
         if isinstance(failure, Unreachable):
             self.provider_down = True
             # The others wait as long as one that failed once; no attempt of theirs is spent.
             self.wait_seconds = failure.retry_after_seconds or LADDERS[Channel(message.channel)][1]
         return Result(
             message,
-            outcome,
+            failure.outcome,
             error_class=failure.error_class,
             error=failure.message,
             retry_after_seconds=failure.retry_after_seconds,
@@ -171,9 +168,28 @@ class _Batch:
 
     def _write(self) -> None:
         unsent = [message for message, _ in self.handed] + self.waiting
+        try:
+            with transaction():
+                attempts.settle(self.results)
+                attempts.release(unsent, wait_seconds=self.wait_seconds)
+        except _DATABASE_DOWN:
+            raise
+        except SQLAlchemyError:
+            logger.exception("the database refuses an outcome", extra={"count": len(self.results)})
+            self._write_each(unsent)
+
+    def _write_each(self, unsent: list[ClaimedMessage]) -> None:
+        """Write one by one, so that what the database refuses of one message is not lost of the others."""
         with transaction():
-            attempts.settle(self.results)
             attempts.release(unsent, wait_seconds=self.wait_seconds)
+        for result in self.results:
+            try:
+                with transaction():
+                    attempts.settle([result])
+            except _DATABASE_DOWN:
+                raise
+            except SQLAlchemyError:
+                logger.exception("an outcome is lost", extra={"message_id": result.message.id})
 
 
 def _letter(message: ClaimedMessage) -> Letter | Result:

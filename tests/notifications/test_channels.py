@@ -75,6 +75,12 @@ def test_an_errors_text_names_nobody_and_ends():
     assert len(failure.message) == 500
 
 
+def test_an_errors_text_can_be_kept_and_printed():
+    failure = Failure("twilio_\x00" + "9" * 90, "550 no\x00such\nuser\x1b[2J\ud800 é")
+    assert failure.message == "550 no such user [2J  é"
+    assert (failure.error_class.isprintable(), len(failure.error_class)) == (True, 40)
+
+
 def test_memory_keeps_and_fails_as_told():
     transport, letter = MemoryTransport(), Letter("a", "b")
     transport.failures.append(Failure("why", "no"))

@@ -3,14 +3,14 @@
 import time
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from delivery import jobs
 from delivery.notifications import alarm, claims
 from delivery.notifications import jobs as drains
 from delivery.notifications.channels import Failure, Letter, Suppress, Unknown, Unreachable
 from delivery.notifications.states import Channel
-from tests.notifications.conftest import REPEATABLE, new_message
+from tests.notifications.conftest import REPEATABLE, new_message, on_postgresql
 
 
 def deliver(channel="mail", seconds=20):
@@ -140,6 +140,41 @@ def test_what_was_sent_is_remembered_through_an_outage_of_the_database(outbox, m
     deliver()
     assert outbox.states() == ["sent"] * 3
     assert outages == []
+
+
+def test_what_a_provider_says_can_be_kept_whatever_it_is(outbox):
+    ids = outbox.add_many(3)
+    outbox.mail.failures.extend([None, Failure("smtp_550", "no\x00such user", permanent=True)])
+    real = outbox.mail.send
+    outbox.mail.send = lambda *given: f"250 \x00{real(*given)}"
+    deliver()
+    assert outbox.states() == ["sent", "failed", "sent"]
+    assert outbox.row(ids[0]).provider_ref == "250  memory-1"
+    assert outbox.row(ids[1]).error == "no such user"
+
+
+def refused_by_the_database():
+    failure = Failure("smtp_550", "no", permanent=True)
+    failure.error_class = "x" * 41
+    return failure
+
+
+@on_postgresql
+def test_an_outcome_that_the_database_refuses_is_lost_alone(outbox):
+    outbox.add_many(4)
+    outbox.mail.failures.extend([None, refused_by_the_database()])
+    deliver()
+    assert outbox.states() == ["sent", "sending", "sent", "sent"]
+
+
+@on_postgresql
+def test_an_outcome_that_the_database_refuses_in_mid_batch_is_lost_alone(outbox):
+    outbox.mail.hand_off_size = 2
+    outbox.add_many(4)
+    outbox.mail.failures.extend([None, refused_by_the_database()])
+    with pytest.raises(DataError):
+        deliver()
+    assert outbox.states() == ["sent", "sending", "pending", "pending"]
 
 
 def test_a_channel_that_breaks_leaves_an_uncertain_message_and_goes_on(outbox):

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from delivery.notifications.states import Outcome
+
 _ADDRESSES = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+|\+?\d[\d\s()-]{6,}\d")
-_ERROR_MAX = 500
+_ERROR_MAX, _ERROR_CLASS_MAX = 500, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Suppress:
     reason: str
 
 
+def printable(text: str) -> str:
+    """Return what a provider said on one line: PostgreSQL keeps no U+0000 and terminals obey the rest."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 class Failure(Exception):
     """A letter was not sent, for certain.
 
@@ -37,14 +44,18 @@ class Failure(Exception):
         retry_after_seconds: when the provider asked to come back.
     """
 
+    outcome = Outcome.TEMPORARY
+
     def __init__(
         self, error_class: str, message: str, *, permanent: bool = False, retry_after_seconds: float | None = None
     ) -> None:
-        self.error_class = error_class
-        self.message = _ADDRESSES.sub("***", message)[:_ERROR_MAX]
+        self.error_class = printable(error_class)[:_ERROR_CLASS_MAX]
+        self.message = _ADDRESSES.sub("***", printable(message))[:_ERROR_MAX]
         self.permanent = permanent
+        if permanent:
+            self.outcome = Outcome.PERMANENT
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{error_class}: {self.message}")
+        super().__init__(f"{self.error_class}: {self.message}")
 
 
 class Unreachable(Failure):
@@ -53,6 +64,8 @@ class Unreachable(Failure):
 
 class Unknown(Failure):
     """The provider had all of the letter and did not answer: sent or not, nobody can tell."""
+
+    outcome = Outcome.UNCERTAIN
 
 
 class Transport(Protocol):
