@@ -23,9 +23,11 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
+            # A second start waits as long as the first one migrates, whatever the app's connections are told.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = '10min'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.execute(text("SET LOCAL lock_timeout = '4s'"))
-            connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         context.run_migrations()
 
 
