@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, current_app, render_template, send_from_directory
 
+from delivery.errors import NotFound
 from delivery.ops.openapi import document
 
 # Redoc and Swagger UI set inline styles, and Redoc searches in a worker that it makes from a blob.
@@ -13,6 +14,15 @@ _CSP = (
     "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+_SWAGGER_UI = ("flask_swagger_ui", "dist")
+# What the two pages load, and where it lies; the rest of those packages, an OAuth page among it, is not served.
+_ASSETS = {
+    "favicon-32x32.png": _SWAGGER_UI,
+    "index.css": _SWAGGER_UI,
+    "swagger-ui.css": _SWAGGER_UI,
+    "swagger-ui-bundle.js": _SWAGGER_UI,
+    "redoc.standalone.js": ("flask_openapi_redoc", "templates/redoc/js"),
+}
 pages = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/static")
 
 
@@ -32,12 +42,12 @@ def redoc() -> Response:
     return _page("ops/redoc.html")
 
 
-@pages.get("/docs/assets/<path:name>")
+@pages.get("/docs/assets/<name>")
 def asset(name: str) -> Response:
-    folder = _folder_of("flask_swagger_ui") / "dist"
-    if name == "redoc.standalone.js":
-        folder = _folder_of("flask_openapi_redoc") / "templates" / "redoc" / "js"
-    return send_from_directory(folder, name, max_age=3600)
+    if name not in _ASSETS:
+        raise NotFound
+    package, folder = _ASSETS[name]
+    return _guarded(send_from_directory(_folder_of(package) / folder, name, max_age=3600))
 
 
 def _folder_of(package: str) -> Path:
@@ -49,6 +59,9 @@ def _folder_of(package: str) -> Path:
 
 
 def _page(template: str) -> Response:
-    response = Response(render_template(template), mimetype="text/html")
+    return _guarded(Response(render_template(template), mimetype="text/html"))
+
+
+def _guarded(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = _CSP
     return response
