@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Boolean, Row, bindparam, case, insert, select, update
 
-from delivery import clock, logs
+from delivery import logs
 from delivery.database import after_commit, db, new_id, now
 from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
@@ -16,7 +15,8 @@ from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE, SMS_EXPIR
 
 _messages = OutboxMessage.__table__
 # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
-_ADD = insert(_messages).values(next_at=now(), created_at=now()).returning(_messages.c.id)
+_EXPIRY = case((bindparam("expires", type_=Boolean), now(plus=SMS_EXPIRES_SECONDS)))
+_ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
     "channel", "audience", "recipient_id", "delivery_id", "seq", "event", "template", "locale", "lane", "data",
@@ -28,7 +28,7 @@ class NewMessage:
     """A message to be told to one recipient through one channel.
 
     `recipient_id` is a user's id, or a delivery's for the person who receives it; never an address. `data` is plain
-    JSON without secrets or personal data. A text message that nobody could send for two hours is of no more use.
+    JSON without secrets or personal data.
     """
 
     channel: Channel
@@ -40,7 +40,6 @@ class NewMessage:
     delivery_id: UUID | None = None
     seq: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    expires_in_seconds: float | None = None
 
 
 def add(messages: Iterable[NewMessage]) -> None:
@@ -68,16 +67,9 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "data": dict(message.data),
         "state": MessageState.PENDING,
         "attempts": 0,
-        "expires_at": _expiry(message),
+        "expires": message.channel == Channel.SMS,
         "request_id": logs.current_request_id(),
     }
-
-
-def _expiry(message: NewMessage) -> Any:
-    seconds = message.expires_in_seconds
-    if seconds is None and message.channel is Channel.SMS:
-        seconds = SMS_EXPIRES_SECONDS
-    return None if seconds is None else clock.now() + timedelta(seconds=seconds)
 
 
 def _wake(channel: str) -> None:
@@ -121,6 +113,6 @@ def _repeat(row: Row[Any]) -> UUID:
     return identity
 
 
-def _new_expiry(row: Row[Any]) -> datetime | None:
+def _new_expiry(row: Row[Any]) -> now | None:
     """Give the message as long as it had at first."""
-    return None if row.expires_at is None else clock.now() + (row.expires_at - row.created_at)
+    return now(plus=SMS_EXPIRES_SECONDS) if row.channel == Channel.SMS else None

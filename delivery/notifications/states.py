@@ -45,6 +45,7 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.MAIL: (0, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR),
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
+# A text message that nobody could send for so long is of no more use; a mail always is.
 SMS_EXPIRES_SECONDS = 2 * HOUR
 JITTER = 0.2
 RETRY_AFTER_MAX_SECONDS = 24 * HOUR

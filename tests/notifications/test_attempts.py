@@ -5,7 +5,7 @@ import pytest
 from delivery.database import transaction
 from delivery.notifications import attempts, claims
 from delivery.notifications.held import Result
-from delivery.notifications.states import LADDERS, Channel, Outcome, after
+from delivery.notifications.states import LADDERS, SMS_EXPIRES_SECONDS, Channel, Outcome, after
 from tests.notifications.conftest import ONCE, REPEATABLE
 
 
@@ -24,7 +24,7 @@ def end(message, outcome, **report):
 
 @pytest.mark.parametrize("channel", [Channel.MAIL, Channel.SMS])
 def test_each_step_of_the_ladder_is_climbed_with_jitter_and_then_it_is_dead(outbox, travel, channel):
-    [identity] = outbox.add_many(1, channel=channel, expires_in_seconds=10**7)
+    [identity] = outbox.add_many(1, channel=channel)
     for step in LADDERS[channel][1:]:
         end(begin(channel), Outcome.TEMPORARY, error_class="smtp_451", error="later")
         row = outbox.row(identity)
@@ -60,9 +60,10 @@ def test_no_provider_can_put_us_off_for_more_than_a_day(outbox):
     assert (row.next_at - row.created_at).total_seconds() == pytest.approx(86_400, abs=5)
 
 
-def test_an_attempt_that_would_come_too_late_is_not_waited_for(outbox):
-    [identity] = outbox.add_many(1, expires_in_seconds=20)
-    end(begin(), Outcome.TEMPORARY)
+def test_an_attempt_that_would_come_too_late_is_not_waited_for(outbox, travel):
+    [identity] = outbox.add_many(1, channel=Channel.SMS)
+    travel(seconds=SMS_EXPIRES_SECONDS - 20)
+    end(begin("sms"), Outcome.TEMPORARY)
     row = outbox.row(identity)
     assert (row.state, row.settled_at is None) == ("dead", False)
 

@@ -1,13 +1,14 @@
 """A message is written with the change that it tells of, or not at all."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy.exc import IntegrityError
 
-from delivery import logs
+from delivery import clock, logs
 from delivery.database import transaction
 from delivery.notifications import alarm
 from delivery.notifications.services import add
@@ -87,6 +88,13 @@ def test_a_text_message_is_too_late_after_two_hours(outbox):
     assert outbox.row(mail).expires_at is None
     row = outbox.row(sms)
     assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SMS_EXPIRES_SECONDS, abs=5)
+
+
+def test_the_database_alone_knows_when_it_is_too_late(outbox, monkeypatch):
+    monkeypatch.setattr(clock, "now", lambda: datetime(2001, 1, 1, tzinfo=UTC))
+    [identity] = outbox.add(new_message(channel=Channel.SMS))
+    row = outbox.row(identity)
+    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SMS_EXPIRES_SECONDS, abs=0.01)
 
 
 def test_a_message_knows_the_request_that_caused_it(outbox):
