@@ -87,6 +87,7 @@ _HOST = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
 _ORIGIN = rf"https?://{_HOST}(:[1-9][0-9]{{0,4}})?"
 
 TEXT = Kind("text", str)
+ASCII_TEXT = matching("ASCII text", "[ -~]+")  # smtplib encodes no other
 FLAG = Kind("`true` or `false`", lambda text: {"true": True, "false": False}[text.casefold()])
 FOLDER = Kind("a folder", lambda text: Path(text).expanduser().absolute())
 HOSTNAME = matching("a host name or an IP address", rf"{_HOST}|[0-9a-f.]*:[0-9a-f:.]*")
@@ -184,8 +185,8 @@ class Config:
     MAIL_FROM: str = env(MAILBOX, "Delivery <no-reply@localhost>", "Sender; required in production with SMTP_HOST.")
     SMTP_HOST: str = env(HOSTNAME, "", "Mail server; when empty, mail is printed.")
     SMTP_PORT: int = env(number(1, 65535), "587", "Port of the mail server.")
-    SMTP_USER: str = env(TEXT, "", "User name at the mail server; when empty, no login.")
-    SMTP_PASSWORD: str = env(TEXT, "", "Password at the mail server.")
+    SMTP_USER: str = env(ASCII_TEXT, "", "User name at the mail server; when empty, no login.")
+    SMTP_PASSWORD: str = env(ASCII_TEXT, "", "Password at the mail server.")
     SMTP_TLS: str = env(
         choice("starttls", "tls", "none"), OWN_TLS, "Encryption; in production `none` to loopback only."
     )

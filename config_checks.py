@@ -49,7 +49,7 @@ def unsafe(config: Config, raw: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not config.in_development:
         yield from raw_problems(config, raw)
         yield from shared_secrets(config)
-    for rule in SMS_RULES if config.in_development else SMS_RULES + PRODUCTION_RULES:
+    for rule in COMPLETE_RULES if config.in_development else COMPLETE_RULES + PRODUCTION_RULES:
         if not rule.met(config):
             yield rule.name, rule.expected
 
@@ -85,6 +85,18 @@ def database_is_guarded(config: Config) -> bool:
     return bool(url.password) and url.password != url.username and not is_guessable(str(url.password))
 
 
+def redis_is_guarded(config: Config) -> bool:
+    url, password = urlsplit(config.REDIS_URL), redis_password(config)
+    if not password:
+        return url.scheme == "unix" or is_loopback(url.hostname or "")
+    return not is_guessable(password)
+
+
+def is_encrypted(address: str) -> bool:
+    url = urlsplit(address)
+    return url.scheme == "https" or is_loopback(url.hostname or "")
+
+
 class Rule(NamedTuple):
     name: str
     expected: str
@@ -94,7 +106,9 @@ class Rule(NamedTuple):
 LEAST_ARGON2_KIB = 19456
 STRONG = "32 or more random bytes, nothing known or guessable"
 STRONG_PASSWORD = "a password, nothing known or guessable"  # noqa: S105 - words about one
-SMS_RULES = (
+ENCRYPTED = "an https:// address in production, or one of this machine"
+COMPLETE_RULES = (
+    Rule("SMTP_PASSWORD", "the password of SMTP_USER", lambda c: c.SMTP_PASSWORD or not c.SMTP_USER),
     Rule("SMS_API_KEY", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_KEY or c.SMS_PROVIDER == "console"),
     Rule("SMS_API_SECRET", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_SECRET or c.SMS_PROVIDER == "console"),
     Rule("SMS_FROM", "a value for this SMS_PROVIDER", lambda c: c.SMS_FROM or c.SMS_PROVIDER != "twilio"),
@@ -106,7 +120,11 @@ PRODUCTION_RULES = (
     Rule("TRUSTED_HOSTS", "this API's host names in production", lambda c: c.TRUSTED_HOSTS),
     Rule("DATABASE_URL", "a postgresql:// address in production", lambda c: not c.DATABASE_URL.startswith("sqlite")),
     Rule("DATABASE_URL", STRONG_PASSWORD, database_is_guarded),
-    Rule("REDIS_URL", STRONG_PASSWORD, lambda c: not redis_password(c) or not is_guessable(redis_password(c))),
+    Rule("REDIS_URL", STRONG_PASSWORD, redis_is_guarded),
+    Rule("SMTP_PASSWORD", STRONG_PASSWORD, lambda c: not c.SMTP_PASSWORD or not is_guessable(c.SMTP_PASSWORD)),
+    Rule("SMS_API_SECRET", STRONG_PASSWORD, lambda c: not c.SMS_API_SECRET or not is_guessable(c.SMS_API_SECRET)),
+    Rule("TWILIO_BASE_URL", ENCRYPTED, lambda c: is_encrypted(c.TWILIO_BASE_URL)),
+    Rule("SNS_ENDPOINT_URL", ENCRYPTED, lambda c: not c.SNS_ENDPOINT_URL or is_encrypted(c.SNS_ENDPOINT_URL)),
     Rule(
         "SMTP_TLS", "`starttls` or `tls`", lambda c: c.SMTP_TLS != "none" or not c.SMTP_HOST or is_loopback(c.SMTP_HOST)
     ),

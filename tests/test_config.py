@@ -165,7 +165,9 @@ def test_flask_answers_the_default_hosts_and_no_other(tmp_path, host):
         ("PUBLIC_BASE_URL", "https://delivery.example.org/?a=b"),
         ("MAIL_FROM", "nobody"),
         ("COMPANY_NAME", "Parcels\r\nBcc: all@example.org"),
-        ("SMTP_USER", "\udcff"),
+        ("COMPANY_NAME", "\udcff"),
+        ("SMTP_USER", "jörg"),
+        ("SMTP_PASSWORD", "pässword"),
     ],
 )
 def test_a_wrong_value_is_named_and_never_shown(tmp_path, name, value):

@@ -78,7 +78,7 @@ def test_the_example_for_production_is_refused_until_its_placeholders_are_replac
     Config(
         example
         | PRODUCTION
-        | {"SMTP_HOST": "mail.example.org", "MAIL_FROM": "a@b.org", "SMTP_USER": "u", "SMTP_PASSWORD": "p"}
+        | {"SMTP_HOST": "mail.example.org", "MAIL_FROM": "a@b.org", "SMTP_USER": "u", "SMTP_PASSWORD": "Jx4_Rt8-vQ2m"}
     )
     unset = {name: value for name, value in uncommented(".env.prod.example", tmp_path).items() if name not in example}
     assert unset == {name: documented_text(SETTINGS[name].default) for name in unset}
