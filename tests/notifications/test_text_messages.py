@@ -18,7 +18,7 @@ def twilio_transport(twilio):
 
     def make(**settings):
         given = {"account": twilio.account, "token": twilio.token, "sender": "+15005550006", "base_url": twilio.url}
-        transport = TwilioTransport(**{**given, "callback": "", "timeout_seconds": 5, **settings})
+        transport = TwilioTransport(**{**given, "timeout_seconds": 5, **settings})
         made.append(transport)
         return transport
 
@@ -54,28 +54,13 @@ def closed_port():
 
 
 def test_twilio_gets_the_message_and_we_its_reference(twilio, twilio_transport):
-    reference = twilio_transport().send(uuid.uuid4(), LETTER)
+    names = {"SMS_API_KEY": twilio.account, "SMS_API_SECRET": twilio.token, "SMS_FROM": "+15005550006"}
+    more = {"TWILIO_BASE_URL": twilio.url, "PUBLIC_BASE_URL": "https://delivery.example", "SMS_TIMEOUT_SECONDS": 5}
+    reference = TwilioTransport.from_config(names | more).send(uuid.uuid4(), LETTER)
     [message] = twilio.messages
     assert (message["to"], message["body"], message["from"]) == (LETTER.address, LETTER.text, "+15005550006")
     assert reference == message["sid"]
     assert "StatusCallback" not in twilio.requests[0]
-
-
-def test_twilio_calls_back_with_the_messages_id(twilio, twilio_transport):
-    identity = uuid.uuid4()
-    twilio_transport(callback="https://delivery.example/api/callbacks/twilio/status").send(identity, LETTER)
-    expected = f"https://delivery.example/api/callbacks/twilio/status?message={identity}"
-    assert twilio.requests[0]["StatusCallback"] == expected
-
-
-@pytest.mark.parametrize(
-    ("public", "callback"),
-    [("https://d.example", "https://d.example/api/callbacks/twilio/status"), ("http://127.0.0.1:8000", "")],
-)
-def test_twilio_is_asked_to_call_back_over_https_alone(public, callback):
-    names = ("SMS_API_KEY", "SMS_API_SECRET", "SMS_FROM", "TWILIO_BASE_URL")
-    config = dict.fromkeys(names, "x") | {"PUBLIC_BASE_URL": public, "SMS_TIMEOUT_SECONDS": 5}
-    assert TwilioTransport.from_config(config)._callback == callback
 
 
 def test_twilio_sends_from_a_messaging_service(twilio, twilio_transport):

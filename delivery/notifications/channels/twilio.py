@@ -1,7 +1,6 @@
 """Text messages by Twilio, and by providers that speak its protocol."""
 
 from typing import Any, Self
-from urllib.parse import urlencode
 from uuid import UUID
 
 import requests
@@ -27,24 +26,19 @@ class TwilioTransport:
     name = "twilio"
     hand_off_size = 1
 
-    def __init__(
-        self, *, account: str, token: str, sender: str, base_url: str, callback: str, timeout_seconds: float
-    ) -> None:
+    def __init__(self, *, account: str, token: str, sender: str, base_url: str, timeout_seconds: float) -> None:
         self._account, self._token, self._sender = account, token, sender
-        self._base_url, self._callback, self._timeout_seconds = base_url, callback, timeout_seconds
+        self._base_url, self._timeout_seconds = base_url, timeout_seconds
         self._http: _Http | None = None
         self._client: Any = None
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        public = config["PUBLIC_BASE_URL"]
         return cls(
             account=config["SMS_API_KEY"],
             token=config["SMS_API_SECRET"],
             sender=config["SMS_FROM"],
             base_url=config["TWILIO_BASE_URL"],
-            # Twilio calls back over the internet alone, and signs the address that it calls.
-            callback=f"{public}/api/callbacks/twilio/status" if public.startswith("https://") else "",
             timeout_seconds=config["SMS_TIMEOUT_SECONDS"],
         )
 
@@ -62,7 +56,7 @@ class TwilioTransport:
     def send(self, message_id: UUID, letter: Letter) -> str | None:
         self.open()
         try:
-            message = self._client.messages.create(to=letter.address, body=letter.text, **self._options(message_id))
+            message = self._client.messages.create(to=letter.address, body=letter.text, **self._from())
         except (TwilioRestException, TwilioServiceException) as error:
             raise _failure(error, retry_after=self._http.retry_after if self._http else None) from error
         except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
@@ -73,13 +67,8 @@ class TwilioTransport:
             raise Unknown("twilio_no_answer", type(error).__name__) from error
         return str(message.sid)[:REFERENCE_MAX]
 
-    def _options(self, message_id: UUID) -> dict[str, str]:
-        key = "messaging_service_sid" if self._sender.startswith("MG") else "from_"
-        options = {key: self._sender}
-        if self._callback:
-            # Twilio keeps no reference of ours, so the row's id travels in the address that it calls back.
-            options["status_callback"] = f"{self._callback}?{urlencode({'message': message_id})}"
-        return options
+    def _from(self) -> dict[str, str]:
+        return {"messaging_service_sid" if self._sender.startswith("MG") else "from_": self._sender}
 
 
 class _Http(HttpClient):  # type: ignore[misc]  # twilio brings no types
