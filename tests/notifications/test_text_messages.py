@@ -1,6 +1,8 @@
 """Text messages over the protocols of Twilio and SNS: what is asked of them, and what each of their failures means."""
 
 import socket
+import ssl
+import threading
 import uuid
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
 from delivery.notifications.channels.sns import SnsTransport
 from delivery.notifications.channels.twilio import TwilioTransport
+from tests.servers.certificate import server_context
 
 LETTER = Letter("+447700900123", "Delivery: it has arrived.")
 
@@ -142,6 +145,62 @@ def test_snss_errors_mean_something(sns, sns_transport, error, kind, permanent):
 def test_sns_that_is_not_there_is_unreachable(sns_transport):
     transport = sns_transport(endpoint_url=f"http://127.0.0.1:{closed_port()}")
     assert isinstance(failure_of(transport), Unreachable)
+
+
+@pytest.fixture
+def tls_server(tmp_path, monkeypatch):
+    """A server on TLS that breaks off in the middle of its answer: call it for its address."""
+    context, certificate = server_context(tmp_path)
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard = []
+
+    def serve():
+        raw, _ = listener.accept()
+        with raw:
+            try:
+                connection = context.wrap_socket(raw, server_side=True, do_handshake_on_connect=True)
+            except ssl.SSLError:
+                return
+            heard.append(connection.recv(65536))
+            plain = socket.socket(fileno=connection.detach())
+            with plain:
+                plain.sendall(b"this is no TLS record at all")
+
+    def start(*, trusted):
+        for name in ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
+            monkeypatch.setenv(name, str(certificate)) if trusted else monkeypatch.delenv(name, raising=False)
+        thread.start()
+        return f"https://127.0.0.1:{listener.getsockname()[1]}", heard
+
+    thread = threading.Thread(target=serve)
+    yield start
+    thread.join(timeout=10)
+    listener.close()
+
+
+@pytest.fixture(params=["twilio", "sns"])
+def transport_to(request, twilio_transport, sns_transport):
+    """Call it with an address for a transport of either provider."""
+    if request.param == "twilio":
+        return lambda url: twilio_transport(base_url=url)
+    return lambda url: sns_transport(endpoint_url=url)
+
+
+def test_a_connection_whose_encryption_breaks_in_the_answer_is_unknown(tls_server, transport_to):
+    url, heard = tls_server(trusted=True)
+    assert type(failure_of(transport_to(url))) is Unknown
+    assert heard, "it had the message"
+
+
+def test_a_provider_that_nobody_vouches_for_gets_nothing(tls_server, transport_to):
+    url, heard = tls_server(trusted=False)
+    assert type(failure_of(transport_to(url))) is Unreachable
+    assert heard == []
+
+
+def test_a_provider_without_encryption_gets_nothing(transport_to, twilio):
+    url = twilio.url.replace("http://", "https://")
+    assert type(failure_of(transport_to(url))) is Unreachable
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     ProxyConnectionError,
-    SSLError,
 )
 from flask import Config
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels.handshake import failed_in_handshake
 
 # docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors, and the errors common to all services.
 PERMANENT = frozenset({
@@ -24,7 +24,7 @@ PERMANENT = frozenset({
     "OptedOut", "ParameterValueInvalid", "ValidationError", "ValidationException",
 })  # fmt: skip
 SERVER_ERROR, UNAVAILABLE = 500, 503
-NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ProxyConnectionError, SSLError)
+NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ProxyConnectionError)
 
 
 class SnsTransport:
@@ -83,6 +83,8 @@ class SnsTransport:
         except NEVER_SENT as error:
             raise Unreachable("sns_unreachable", type(error).__name__) from error
         except BotoCoreError as error:
+            if failed_in_handshake(error):
+                raise Unreachable("sns_unreachable", type(error).__name__) from error
             raise Unknown("sns_no_answer", type(error).__name__) from error
         return str(answer["MessageId"])
 

@@ -12,6 +12,7 @@ from twilio.rest import Client
 from urllib3.exceptions import NewConnectionError
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels.handshake import failed_in_handshake
 
 TWILIO = "https://api.twilio.com"
 TOO_MANY, UNAVAILABLE = 429, 503
@@ -59,7 +60,7 @@ class TwilioTransport:
             message = self._client.messages.create(to=letter.address, body=letter.text, **self._from())
         except (TwilioRestException, TwilioServiceException) as error:
             raise _failure(error, retry_after=self._http.retry_after if self._http else None) from error
-        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
+        except requests.ConnectTimeout as error:
             raise Unreachable("twilio_unreachable", type(error).__name__) from error
         except requests.ConnectionError as error:
             raise _broken(error) from error
@@ -121,6 +122,6 @@ def _failure(error: TwilioRestException | TwilioServiceException, *, retry_after
 
 def _broken(error: requests.ConnectionError) -> Failure:
     """Tell a connection that was never made from one that broke after the request had left."""
-    if isinstance(getattr(error.args[0], "reason", None), NewConnectionError):
+    if isinstance(getattr(error.args[0], "reason", None), NewConnectionError) or failed_in_handshake(error):
         return Unreachable("twilio_unreachable", "No connection.")
     return Unknown("twilio_no_answer", "The connection broke before the answer.")
