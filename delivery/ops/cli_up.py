@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from flask import Flask
 from flask.cli import ScriptInfo
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from delivery.database import db, transaction
@@ -19,8 +20,10 @@ from delivery.ops.schema import upgrade
 from delivery.ops.sources import Sources
 from delivery.ops.supervisor import Supervisor
 from delivery.ops.system import REACHED, System, listen
+from delivery.users.models import User
 from delivery.users.passwords import hash_password
 from delivery.users.services import FIRST_ADMIN, ensure_first_admin
+from delivery.users.states import Role
 
 READY_SECONDS = 60.0
 
@@ -53,8 +56,7 @@ def up(context: click.Context, host: str | None, port: int | None, *, reload: bo
     system = System(settings, lock=data_folder.lock(folder), listener=listen(settings["HOST"], settings["PORT"]))
     try:
         with suppress(StopAsked):
-            start(app, system, supervisor)
-            report(system, admin=first_admin(app))
+            report(system, admin=start(app, system, supervisor))
             supervisor.watch(reloader(supervisor) if reload else nothing)
     finally:
         system.listener.close()  # before gunicorn ends: nobody new waits for an answer that cannot come
@@ -62,15 +64,24 @@ def up(context: click.Context, host: str | None, port: int | None, *, reload: bo
     click.echo("Stopped.")
 
 
-def start(app: Flask, system: System, supervisor: Supervisor) -> None:
-    """Start the store, bring the database up to date, start the others, and wait until all of it is ready."""
+def start(app: Flask, system: System, supervisor: Supervisor) -> str | None:
+    """Start the store, bring the database up to date, start the others, and wait until all of it is ready.
+
+    The first admin is there before the API serves; what there is to tell about it is returned.
+    """
     store = system.store()
     if store is not None:
         supervisor.start(supervisor.stores, store)
     migrate(app)
     supervisor.wait_for(system.store_answers, what="the Redis of REDIS_URL", seconds=READY_SECONDS)
-    supervisor.start(supervisor.others, *system.others())
-    supervisor.wait_for(system.is_ready, what="/readyz", seconds=READY_SECONDS)
+    admin = first_admin(app)
+    try:
+        supervisor.start(supervisor.others, *system.others())
+        supervisor.wait_for(system.is_ready, what="/readyz", seconds=READY_SECONDS)
+    except (CannotRun, StopAsked):
+        report_admin(admin)  # the account stays, and the next start makes no other
+        raise
+    return admin
 
 
 def migrate(app: Flask) -> None:
@@ -80,13 +91,16 @@ def migrate(app: Flask) -> None:
 
 
 def first_admin(app: Flask) -> str | None:
-    """Make an admin account where there is none, and give its password."""
+    """Make an admin account where there is none, and say what to tell about it."""
     password = secrets.token_urlsafe(12)
     with database_of(app):
         password_hash = hash_password(password)
         with transaction():
             made = ensure_first_admin(password_hash=password_hash)
-    return password if made else None
+            there = made or db.session.execute(select(User.id).where(User.role == Role.ADMIN).limit(1)).first()
+    if made:
+        return f"{FIRST_ADMIN}, password {password} (shown only now)"
+    return None if there else f"none, for {FIRST_ADMIN} is taken: make one by `flask users create-admin`"
 
 
 @contextmanager
@@ -112,9 +126,13 @@ def report(system: System, *, admin: str | None) -> None:
     click.echo(f"  Data   {system.folder}")
     if system.hidden_store:
         click.echo(f"  Redis  other commands need REDIS_URL={system.redis_url}, since the path of DATA_DIR is long")
-    if admin:
-        click.echo(f"  Admin  {FIRST_ADMIN}, password {admin} (shown only now)")
+    report_admin(admin)
     click.echo("Ctrl-C stops it.")
+
+
+def report_admin(admin: str | None) -> None:
+    if admin:
+        click.echo(f"  Admin  {admin}")
 
 
 def reloader(supervisor: Supervisor) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ APP = "wsgi:app"
 # What listens everywhere is reached here.
 REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 ASK_SECONDS = 2.0
+BACKLOG = 2048  # gunicorn's own
 
 
 class System:
@@ -114,12 +115,18 @@ def valkey_binary() -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port at once, for gunicorn to inherit: nobody can take it between a check and a start."""
+    """Take the port for gunicorn to inherit, by listening: one that is only bound could be bound once more.
+
+    Who asks before gunicorn is up waits for it.
+    """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        with ExitStack() as closed_on_failure:
+            listener = closed_on_failure.enter_context(socket.socket(family, kind))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            closed_on_failure.pop_all()
     except OSError as error:
         raise CannotRun(f"cannot listen on {host}, port {port}: {error.strerror}. Set HOST or PORT.") from None
     return listener

@@ -97,6 +97,13 @@ def test_a_machine_without_the_wheel_is_told_what_to_do(monkeypatch):
         system.valkey_binary()
 
 
+def test_a_port_is_taken_as_soon_as_it_is_ours():
+    with system.listen("127.0.0.1", 0) as ours:
+        port = ours.getsockname()[1]
+        with pytest.raises(CannotRun, match="Address already in use"):
+            system.listen("127.0.0.1", port)
+
+
 def test_sources_tell_of_a_change_once(tmp_path, monkeypatch):
     monkeypatch.setattr("delivery.ops.sources.EVERY_SECONDS", 0)
     (tmp_path / "delivery").mkdir()

@@ -1,14 +1,21 @@
 """`flask up` for real: one command starts everything, one signal stops it, and what goes wrong is one clear line."""
 
 import json
+import re
 import signal
 import socket
 import stat
 import time
 import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from delivery.ops import cli_up
+from delivery.ops.refusals import CannotRun
+from delivery.users.services import FIRST_ADMIN
+from tests.auth.signing_in import login
 from tests.servers.processes import alive
 from tests.servers.system import RunningSystem
 from tests.servers.waiting import wait_until
@@ -103,6 +110,47 @@ def test_the_servers_of_an_operator_are_used_and_the_dead_are_replaced(up, postg
         process.kill()
     wait_until(lambda: all_replaced(before, own_children(system)), what="the return of the dead", seconds=60)
     assert log_in(system)["access_token"]
+
+
+@pytest.fixture
+def parts():
+    """Stand-ins for the system and a supervisor whose API never gets ready."""
+
+    def wait_for(_ready, *, what, seconds):
+        if what == "/readyz":
+            raise CannotRun("/readyz was not ready")
+
+    parts = SimpleNamespace(store=lambda: None, store_answers=lambda: True, others=list, is_ready=lambda: False)
+    return parts, SimpleNamespace(others=[], start=lambda *_: None, wait_for=wait_for)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_first_admin_is_there_and_told_of_before_the_api_serves(app, client, parts, capsys):
+    whole, boss = parts
+    seen = []
+    boss.start = lambda *_: seen.append(cli_up.first_admin(app))
+    with pytest.raises(CannotRun):
+        cli_up.start(app, whole, boss)
+    password = re.search(rf"  Admin  {FIRST_ADMIN}, password (\S+) ", capsys.readouterr().out)[1]
+    assert login(client, FIRST_ADMIN, password).status_code == 200
+    assert seen == [None]  # there was one when the API was started
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_cannot_have_a_first_admin_is_told_how_to_make_one(app, people):
+    people.customer(email=FIRST_ADMIN)
+    assert cli_up.first_admin(app) == "none, for admin@example.com is taken: make one by `flask users create-admin`"
+    people.admin()
+    assert cli_up.first_admin(app) is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_readme_shows_what_is_printed(app, monkeypatch, capsys):
+    monkeypatch.setattr(cli_up.secrets, "token_urlsafe", lambda _: "PASSWORD")
+    folder = Path("/home/you/delivery/instance")
+    whole = SimpleNamespace(host="127.0.0.1", port=8000, folder=folder, hidden_store=False)
+    cli_up.report(whole, admin=cli_up.first_admin(app))
+    assert f"```\n{capsys.readouterr().out}```\n" in Path("README.md").read_text()
 
 
 def refusal(system):
