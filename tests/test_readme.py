@@ -1,0 +1,14 @@
+"""The papers lead somewhere: every relative link in them is a file of this repository."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAPERS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=str)
+def test_every_relative_link_leads_somewhere(paper):
+    links = re.findall(r"\]\(([^)#\s]+)", paper.read_text())
+    assert [link for link in links if "://" not in link and not (paper.parent / link).exists()] == []
