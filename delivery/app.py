@@ -23,6 +23,8 @@ from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
 from delivery.web import callers, problems, requests
 
+EXPOSED_HEADERS = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+
 
 def create_app(config: Any) -> Flask:
     """Build the app.
@@ -49,7 +51,7 @@ def _add_parts(app: Flask) -> None:
     callers.init_app(app, access.identify)
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
-        CORS(app, origins=origins, expose_headers=["ETag", "Location", "X-Request-ID"], max_age=600)
+        CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)
     hops = app.config["PROXY_HOPS"]
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -145,6 +145,8 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": 3,
             "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
             "tcp_user_timeout": 10_000,  # milliseconds until a server that answers nothing any more is given up
             "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000",
         },

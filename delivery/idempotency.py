@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from http import HTTPStatus
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,7 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from delivery import clock
 from delivery.database import UTC, Base, Json, backend, db, now, transaction
-from delivery.errors import Conflict, Invalid, Malformed
+from delivery.errors import Conflict, Invalid, Malformed, Unavailable
 from delivery.web import caller
 from delivery.web.documented import takes_header
 
@@ -69,6 +68,11 @@ def transactional(view: View) -> View:
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
     )
     return wrapper  # type: ignore[return-value]
+
+
+def forget(caller_id: UUID) -> None:
+    """Delete somebody's saved answers: they hold what was asked and shown."""
+    db.session.execute(delete(IdempotencyKey).where(IdempotencyKey.caller_id == caller_id))
 
 
 def purge(limit: int) -> int:
@@ -118,18 +122,19 @@ def _replay_of(session: Session, key: str) -> Response | None:
         select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body).where(
             IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key
         )
-    ).one()
+    ).one_or_none()
+    if saved is None:
+        raise Unavailable("The key ran out at this moment; try again.")
     if saved.fingerprint != values["fingerprint"]:
         raise Invalid("This Idempotency-Key was used for another request.", code="key_reused")
     return Response(saved.body, saved.status, headers={**saved.headers, "Idempotent-Replayed": "true"})
 
 
 def _keep(session: Session, key: str, response: Response) -> Response:
-    if response.status_code < HTTPStatus.BAD_REQUEST:
-        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-        session.execute(
-            update(IdempotencyKey)
-            .where(IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
-            .values(status=response.status_code, headers=headers, body=response.get_data())
-        )
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
+        .values(status=response.status_code, headers=headers, body=response.get_data())
+    )
     return response

@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -13,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BUSY_SECONDS = 5
 OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
 _TURN = "delivery.turn"
+_POLL_SECONDS = 0.002
 
 
 def prepare(writing: Engine, reading: Engine) -> None:
@@ -60,14 +62,13 @@ class _Turns:
 
     def _wait(self) -> int:
         if not self._mine.acquire(timeout=BUSY_SECONDS):
-            raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
-        try:
-            file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel frees it, however a process ends
-        except BaseException:
-            self._mine.release()
-            raise
-        return file
+            raise _locked()
+        file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        if _lock(file):
+            return file
+        os.close(file)
+        self._mine.release()
+        raise _locked()
 
     def end(self, _connection: Any, record: ConnectionPoolEntry) -> None:
         """Let the next one have its turn."""
@@ -76,3 +77,20 @@ class _Turns:
         if file is not None:
             os.close(file)
             self._mine.release()
+
+
+def _lock(file: int) -> bool:
+    """Take the file's lock, which the kernel frees however a process ends; False when it takes too long."""
+    end = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _locked() -> OperationalError:
+    return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))

@@ -10,6 +10,7 @@ from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.services import release_user
 from delivery.events import Reaction
+from delivery.idempotency import forget
 from delivery.notifications.registry import Composer
 from delivery.notifications.services import NewMessage, add
 from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
@@ -25,7 +26,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     VerificationRequested: [_tell(auth_messages.registered)],
     AddressTaken: [_tell(auth_messages.address_taken)],
     AccessRevoked: [end_all],
-    UserLeft: [release_user],
+    UserLeft: [release_user, lambda fact: forget(fact.user_id)],
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
     DeliveryEdited: [],  # nobody is told by default

@@ -17,7 +17,7 @@ from tests.factories import People
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-# One hash costs microseconds instead of 20 ms; test_passwords.py holds the real figures.
+# One hash costs microseconds instead of 20 ms; tests/users/test_passwords.py holds the real figures.
 CHEAP_HASHES = {"ARGON2_MEMORY_KIB": "128", "ARGON2_TIME_COST": "1"}
 
 
@@ -44,7 +44,7 @@ def postgres_template(postgres, tmp_path_factory):
         app = create_app(settings(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url))
         upgrade(app)
         close(app)
-        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True, application_name="cleaner") as connection:
             # Off with the triggers that guard the history, as only a superuser can do.
             connection.execute("SET session_replication_role = replica")
             yield url, connection

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import statistics
+import subprocess
+import sys
 import threading
 import time
 
@@ -102,4 +104,24 @@ def test_a_reader_cannot_write(counter):
     app = create_app(counter)
     with app.app_context(), pytest.raises(OperationalError, match="readonly"):
         reader().execute(text("UPDATE counter SET n = 5"))
+    close(app)
+
+
+def test_another_process_that_keeps_the_turn_makes_us_fail_not_hang(counter, monkeypatch):
+    monkeypatch.setattr("delivery.sqlite.BUSY_SECONDS", 0.3)
+    app = create_app(counter)
+    increment(app)
+    hold = f"import fcntl, sys, time; fcntl.flock(f := open({str(counter.DATA_DIR / 'delivery.sqlite3.turn')!r}), 2)"
+    command = [sys.executable, "-c", f"{hold}; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            increment(app)
+        assert time.monotonic() - began < 5
+        holder.stdin.close()
+
+    increment(app)
+    with app.app_context():
+        assert reader().execute(text("SELECT n FROM counter")).scalar_one() == 2
     close(app)

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from flask import current_app
 from flask_jwt_extended import decode_token, get_unverified_jwt_headers
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
@@ -41,7 +42,7 @@ def identify(header: str) -> Caller:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Sign in and send the access token as a bearer token.")
-    session_id, epoch, expires = _verified(token.strip())
+    session_id, epoch, expires = _verified(token.strip(), current_app.config["JWT_SECRET_KEY"])
     if expires <= clock.now().timestamp():
         raise _refused()
     row = reader().execute(_ALIVE, {"session_id": session_id}).one_or_none()
@@ -51,7 +52,7 @@ def identify(header: str) -> Caller:
 
 
 @lru_cache(maxsize=4096)
-def _verified(token: str) -> tuple[UUID, int, float]:
+def _verified(token: str, _key: str) -> tuple[UUID, int, float]:
     """Check a token's signature and claims once; whether it is still alive is checked each time.
 
     Only what passed is remembered, so that forged tokens cannot push out good ones.

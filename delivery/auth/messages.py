@@ -13,7 +13,7 @@ from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.rendering import letter
 from delivery.notifications.services import NewMessage
 from delivery.notifications.states import Channel
-from delivery.tokens import MAX_AGE_SECONDS, Purpose, issue
+from delivery.tokens import Purpose, issue
 from delivery.users.events import AddressTaken, UserRegistered
 from delivery.users.models import User
 
@@ -38,14 +38,13 @@ def _message(fact: UserRegistered | VerificationRequested | AddressTaken, templa
         recipient_id=fact.user_id,
         template=template,
         event=template,
-        expires_in_seconds=MAX_AGE_SECONDS[Purpose.VERIFY_EMAIL],
     )
 
 
 def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
     """Mint the link now: no token is ever stored."""
-    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
-    if user.email is None or not user.active or user.email_verified_at is not None:
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one_or_none()
+    if user is None or user.email is None or not user.active or user.email_verified_at is not None:
         return Suppress("nothing_to_verify")
     claims = {"uid": str(user.id), "epoch": user.epoch, "nonce": user.verify_nonce}
     link = f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/verify-email?token={issue(Purpose.VERIFY_EMAIL, claims)}"
@@ -64,5 +63,4 @@ def _letter(message: ClaimedMessage, user: Any, **words: str) -> Letter | Suppre
         channel=message.channel,
         address=user.email,
         context={"name": user.name, "company": current_app.config["COMPANY_NAME"], **words},
-        headers={},
     )

@@ -8,8 +8,6 @@ from marshmallow import EXCLUDE
 from delivery.auth import services, sessions
 from delivery.auth.schemas import AddressIn, LoginIn, TokenIn, TokenOut
 from delivery.database import transaction
-from delivery.errors import invalid_field
-from delivery.idempotency import transactional
 from delivery.users import passwords
 from delivery.users.access import user_for
 from delivery.users.schemas import Accepted, UserOut, user_out
@@ -33,10 +31,7 @@ _CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none
 @blp.response(200, TokenOut)
 def login(body: dict[str, Any]) -> Response:
     """Sign in: the OAuth2 password flow (RFC 6749, 4.3) as a form, or {email, password} as JSON."""
-    email = body.get("username") or body.get("email")
-    if not email:
-        raise invalid_field("/username", "Missing data for required field.", code="required")
-    user = services.authenticate(email, body["password"])
+    user = services.authenticate(body.get("username") or body["email"], body["password"])
     renewed = passwords.hash_password(body["password"]) if passwords.is_outdated(user.password_hash) else None
     with transaction():
         if renewed:
@@ -50,7 +45,7 @@ def login(body: dict[str, Any]) -> Response:
 @signed_in
 @blp.errors(401)
 @blp.response(204)
-@transactional
+@transaction()
 def logout() -> Response:
     """End the session of this access token; the token is dead at once."""
     session_id = caller().session_id

@@ -1,6 +1,9 @@
 """The shapes of signing in."""
 
-from marshmallow import fields, validate
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.users.schemas import LONGEST_EMAIL, LONGEST_PASSWORD, Email
 from delivery.web import Schema
@@ -18,6 +21,11 @@ class LoginIn(Schema):
     scope = fields.String(validate=validate.Length(max=200))
     client_id = fields.String(validate=validate.Length(max=200))
     client_secret = fields.String(load_only=True, validate=validate.Length(max=200))
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def has_a_name(self, _data: Any, sent: Any, **_: Any) -> None:
+        if isinstance(sent, Mapping) and not (sent.get("username") or sent.get("email")):
+            raise ValidationError("Missing data for required field.", "username")
 
 
 class TokenOut(Schema):

@@ -147,7 +147,7 @@ def show(number_or_id: str, *, as_json: bool) -> None:
     """Show a delivery with its history and its messages, by tracking number or id."""
     row = _find(number_or_id)
     body = delivery_out(row, allowed=services.allowed_for(BY, row))
-    history = [event_out(event) for event in timeline(row.id, after=0, limit=_MOST_EVENTS)]
+    history = [event_out(event, staff=True) for event in timeline(row.id, after=0, limit=_MOST_EVENTS)]
     messages = [_message(one) for one in reversed(newest(Filter(delivery_id=row.id), limit=_MOST_MESSAGES))]
     if as_json:
         print_json(body | {"history": history, "messages": messages})

@@ -8,7 +8,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.database import reader
-from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
+from delivery.deliveries.events import DeliveryCreated, DeliveryMoved
 from delivery.deliveries.models import Delivery, DeliveryEventDetail
 from delivery.deliveries.states import State
 from delivery.notifications.channels import Letter, Suppress
@@ -42,8 +42,10 @@ def created(fact: DeliveryCreated) -> list[NewMessage]:
 
 
 def moved(fact: DeliveryMoved) -> list[NewMessage]:
-    """A draft that becomes pending is news as a whole."""
-    return list(_messages(fact, "created" if fact.from_status == State.DRAFT else fact.status))
+    """A draft that becomes pending is news as a whole; one that is dropped was never anybody's business."""
+    if fact.from_status != State.DRAFT:
+        return list(_messages(fact, fact.status))
+    return list(_messages(fact, "created")) if fact.status == State.PENDING else []
 
 
 def _messages(fact: DeliveryCreated | DeliveryMoved, event: str) -> Iterator[NewMessage]:
@@ -62,7 +64,7 @@ def _messages(fact: DeliveryCreated | DeliveryMoved, event: str) -> Iterator[New
                 )
 
 
-def _reachable(fact: DeliveryCreated | DeliveryMoved | DeliveryEdited, channel: Channel) -> bool:
+def _reachable(fact: DeliveryCreated | DeliveryMoved, channel: Channel) -> bool:
     return fact.recipient_has_email if channel is Channel.MAIL else fact.recipient_has_phone
 
 

@@ -27,7 +27,8 @@ _STATES = ", ".join(f"'{state}'" for state in State)
 _INITIAL = ", ".join(sorted(f"'{state}'" for state in INITIAL))
 _BEFORE_PICKUP = ", ".join(sorted(f"'{state}'" for state in BEFORE_PICKUP))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
-_ALIVE = text("deleted_at IS NULL")
+# Part of the indexes: what is deleted is out of every list, and frees its reference.
+ALIVE = text("deleted_at IS NULL")
 
 
 class Delivery(Base):
@@ -43,19 +44,22 @@ class Delivery(Base):
             f"picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ({_BEFORE_PICKUP}))",
             name="no_way_back",
         ),
-        UniqueConstraint("owner_id", "reference", name="uq_deliveries_reference"),
+        Index(
+            "uq_deliveries_reference", "owner_id", "reference",
+            unique=True, postgresql_where=ALIVE, sqlite_where=ALIVE,
+        ),
         # What stands here is what the history says; checked at commit, because each refers to the other.
         ForeignKeyConstraint(
             ["id", "version", "status"],
             ["delivery_events.delivery_id", "delivery_events.seq", "delivery_events.to_state"],
             name="fk_deliveries_newest_event", deferrable=True, initially="DEFERRED", use_alter=True,
         ),
-        Index("ix_deliveries_owner", "owner_id", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
-        Index("ix_deliveries_courier", "courier_id", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
-        Index("ix_deliveries_status", "status", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
-        Index("ix_deliveries_updated", "updated_at", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE),
+        Index("ix_deliveries_owner", "owner_id", "id", postgresql_where=ALIVE, sqlite_where=ALIVE),
+        Index("ix_deliveries_courier", "courier_id", "id", postgresql_where=ALIVE, sqlite_where=ALIVE),
+        Index("ix_deliveries_status", "status", "id", postgresql_where=ALIVE, sqlite_where=ALIVE),
+        Index("ix_deliveries_updated", "updated_at", "id", postgresql_where=ALIVE, sqlite_where=ALIVE),
         Index(
-            "ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=_ALIVE, sqlite_where=_ALIVE
+            "ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=ALIVE, sqlite_where=ALIVE
         ),
     )  # fmt: skip
 

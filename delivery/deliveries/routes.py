@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Response
 
+from delivery.database import transaction
 from delivery.deliveries import queries, services
-from delivery.deliveries.access import Action, Permit, delivery_for, permit_for, visible_to
+from delivery.deliveries.access import Action, Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.schemas import (
     DeliveryArgs,
     DeliveryIn,
@@ -17,6 +18,7 @@ from delivery.deliveries.schemas import (
     delivery_out,
     event_out,
 )
+from delivery.deliveries.states import Part
 from delivery.idempotency import transactional
 from delivery.users.access import user_for
 from delivery.users.states import Role
@@ -115,7 +117,7 @@ def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
 @blp.errors(400, 401, 403, 404, 409, 412, 428)
 @blp.response(204)
 @if_match
-@transactional
+@transaction()
 def delete(permit: Permit, *, expected: Expected) -> Response:
     """Delete a delivery that has not been picked up."""
     services.delete(permit, expected=expected)
@@ -148,4 +150,5 @@ def timeline(row: Any, args: dict[str, Any]) -> Response:
     rows = queries.timeline(row.id, after=after, limit=limit + 1)
     page = rows[:limit]
     more = write_cursor(sort, page[-1].seq) if len(rows) > limit else None
-    return answer({"items": [event_out(event) for event in page], "next_cursor": more})
+    staff = bool(parts_of(caller(), row) & {Part.COURIER, Part.DISPATCHER})
+    return answer({"items": [event_out(event, staff=staff) for event in page], "next_cursor": more})

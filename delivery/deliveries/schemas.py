@@ -245,15 +245,15 @@ def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:
     }
 
 
-def event_out(row: Any) -> dict[str, Any]:
-    """Return what EventOut documents."""
+def event_out(row: Any, *, staff: bool) -> dict[str, Any]:
+    """Return what EventOut documents; notes for staff are for staff."""
     return {
         "seq": row.seq,
         "kind": row.kind,
         "from_state": row.from_state,
         "to_state": row.to_state,
         "reason_code": row.reason_code,
-        "note": row.note,
+        "note": row.note if staff else None,
         "public_note": row.public_note,
         "location": None if row.lat is None else {"lat": row.lat, "lng": row.lng},
         "actor_type": row.actor_type,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -17,7 +17,7 @@ from delivery.database import backend, db, new_id
 from delivery.deliveries import history, tagging
 from delivery.deliveries.access import Action, Permit, check, parts_of
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
-from delivery.deliveries.models import Delivery
+from delivery.deliveries.models import ALIVE, Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
@@ -165,7 +165,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c i
 # Statements that every request runs are built once: building one costs as much as running it.
 _INSERT_ONCE = {
     name: insert(_deliveries)
-    .on_conflict_do_nothing(index_elements=["owner_id", "reference"])
+    .on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE)
     .returning(_deliveries.c.id)
     for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
 }
@@ -177,7 +177,8 @@ def _insert_once(values: dict[str, Any]) -> None:
 
 
 def _check_reference(owner_id: UUID, reference: str | None) -> None:
-    taken = select(_deliveries.c.id).where(_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
+    same = (_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
+    taken = select(_deliveries.c.id).where(*same, _deliveries.c.deleted_at.is_(None))
     existing = db.session.execute(taken).scalar_one_or_none()
     if existing:
         detail = "The owner has a delivery with this reference already."
@@ -185,9 +186,7 @@ def _check_reference(owner_id: UUID, reference: str | None) -> None:
 
 
 def _check_owner(by: Caller, owner_id: UUID) -> None:
-    if owner_id == by.id:
-        return
-    if by.role not in {Role.DISPATCHER, Role.ADMIN}:
+    if owner_id != by.id and by.role not in {Role.DISPATCHER, Role.ADMIN}:
         raise Forbidden("Only a dispatcher or admin may set the owner.")
     if not _is_user(owner_id):
         raise invalid_field("/owner_id", "There is no such active user.")
@@ -221,10 +220,9 @@ def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID |
 
 
 def _is_user(user_id: UUID, *, role: Role | None = None) -> bool:
-    query = select(User.id).where(User.id == user_id, User.active)
-    if role:
-        query = query.where(User.role == role)
-    return db.session.execute(query).first() is not None
+    """Tell whether somebody is active, and keep them so until the commit: who leaves waits, and then finds us."""
+    row = db.session.execute(_ACTIVE_USER, {"id": user_id}).one_or_none()
+    return row is not None and role in {None, row.role}
 
 
 def _locked(permit: Permit, action: Action) -> Row[Any]:
@@ -235,6 +233,9 @@ def _locked(permit: Permit, action: Action) -> Row[Any]:
     return row
 
 
+_ACTIVE_USER = (
+    select(User.role).where(User.id == bindparam("id"), User.active).with_for_update(read=True, key_share=True)
+)
 _LOCKED = DELIVERY_BY_ID.with_for_update(of=_deliveries)
 
 

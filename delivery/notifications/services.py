@@ -11,11 +11,20 @@ from delivery import logs
 from delivery.database import after_commit, db, new_id, now
 from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
-from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE, SMS_EXPIRES_SECONDS, Channel, MessageState
+from delivery.notifications.states import (
+    LINK_LIFE_SECONDS,
+    REPEATED_AS_NEW,
+    RESENDABLE,
+    SHORT_LIFE_SECONDS,
+    Channel,
+    MessageState,
+    lifetime_seconds,
+)
 
 _messages = OutboxMessage.__table__
 # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
-_EXPIRY = case((bindparam("expires", type_=Boolean), now(plus=SMS_EXPIRES_SECONDS)))
+_LIVES = (SHORT_LIFE_SECONDS, LINK_LIFE_SECONDS)
+_EXPIRY = case(*((bindparam(f"lives_{seconds}", type_=Boolean), now(plus=seconds)) for seconds in _LIVES))
 _ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
@@ -53,7 +62,9 @@ def add(messages: Iterable[NewMessage]) -> None:
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
+    life = lifetime_seconds(message.channel, message.template)
     return {
+        **{f"lives_{seconds}": life == seconds for seconds in _LIVES},
         "id": new_id(),
         "channel": message.channel,
         "audience": message.audience,
@@ -67,7 +78,6 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "data": dict(message.data),
         "state": MessageState.PENDING,
         "attempts": 0,
-        "expires": message.channel == Channel.SMS,
         "request_id": logs.current_request_id(),
     }
 
@@ -115,4 +125,5 @@ def _repeat(row: Row[Any]) -> UUID:
 
 def _new_expiry(row: Row[Any]) -> now | None:
     """Give the message as long as it had at first."""
-    return now(plus=SMS_EXPIRES_SECONDS) if row.channel == Channel.SMS else None
+    life = lifetime_seconds(row.channel, row.template)
+    return None if life is None else now(plus=life)

@@ -46,7 +46,18 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
 # A text message that nobody could send for so long is of no more use; a mail always is.
-SMS_EXPIRES_SECONDS = 2 * HOUR
+# For how long a message is of use at all; whoever is not named here never expires.
+SHORT_LIFE_SECONDS, LINK_LIFE_SECONDS = 2 * HOUR, 24 * HOUR
+_ABOUT_AN_ADDRESS = frozenset({"verify_email", "already_registered"})
+
+
+def lifetime_seconds(channel: str, template: str) -> int | None:
+    """Return for how long after its request a message may still be sent; None: for ever."""
+    if channel == Channel.SMS:
+        return SHORT_LIFE_SECONDS
+    return LINK_LIFE_SECONDS if template in _ABOUT_AN_ADDRESS else None
+
+
 JITTER = 0.2
 RETRY_AFTER_MAX_SECONDS = 24 * HOUR
 

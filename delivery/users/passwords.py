@@ -6,6 +6,7 @@ block for every thread that ever had one, and to give it back each time costs ha
 """
 
 import os
+import secrets
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ def init_app(app: Flask) -> None:
         parallelism=app.config["ARGON2_PARALLELISM"],
     )
     app.extensions[_HASHER] = hasher
-    app.extensions[_DUMMY] = hasher.hash("nobody's password")
+    app.extensions[_DUMMY] = hasher.hash(secrets.token_hex())
 
 
 def hash_password(password: str) -> str:
@@ -53,7 +54,7 @@ def matches(password_hash: str | None, password: str) -> bool:
         _in_turn(_hasher().verify, password_hash or current_app.extensions[_DUMMY], _normal(password))
     except (VerificationError, InvalidHashError):
         return False
-    return password_hash is not None
+    return bool(password_hash)
 
 
 def is_outdated(password_hash: str) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response
 
+from delivery.database import transaction
 from delivery.errors import Forbidden, invalid_field
 from delivery.idempotency import transactional
 from delivery.users import passwords, services
@@ -111,7 +112,7 @@ def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
 @blp.errors(400, 401, 404, 409, 412, 428)
 @blp.response(204)
 @if_match
-@transactional
+@transaction()
 def delete(user: Any, *, expected: Expected) -> Response:
     """Erase an account; refused while it has open deliveries. Drafts go with it, finished deliveries stay."""
     services.erase(user.id, expected=expected)

@@ -67,7 +67,8 @@ def known_zone(name: str) -> None:
 
 def locale_field(**options: Any) -> fields.String:
     """Build a field for a language tag (BCP 47), such as en or pt-BR."""
-    return fields.String(validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z"), **options)
+    tag = validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z", error="Must be a language tag, such as en or pt-BR.")
+    return fields.String(validate=[tag, validate.Length(max=15)], **options)
 
 
 class UserIn(Schema):

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from delivery import clock, events
 from delivery.database import backend, db, new_id
-from delivery.errors import Conflict, NotFound
+from delivery.errors import Conflict, NotFound, Unavailable
 from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
 from delivery.users.models import User
 from delivery.users.states import Role
@@ -30,7 +30,9 @@ def register(*, name: str, email: str, password_hash: str, **fields: Any) -> Non
     if user_id:
         events.publish(UserRegistered(user_id))
         return
-    taken = db.session.execute(select(User.id).where(User.email == email)).scalar_one()
+    taken = db.session.execute(select(User.id).where(User.email == email)).scalar_one_or_none()
+    if taken is None:
+        raise Unavailable("The address became free at this moment; try again.")
     events.publish(AddressTaken(taken))
 
 
@@ -90,6 +92,7 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     events.publish(UserLeft(user_id))
     now = clock.now()
     nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
+    nothing |= {"locale": "en", "time_zone": "UTC", "email_verified_at": None, "verify_nonce": None}
     gone = {"epoch": seen.epoch + 1, "version": seen.version + 1, "updated_at": now, "erased_at": now}
     db.session.execute(update(_users).where(_users.c.id == user_id).values(name="Erased user", **nothing, **gone))
     events.publish(AccessRevoked(user_id))

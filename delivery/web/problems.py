@@ -5,8 +5,17 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 from flask import Flask, Response, g
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    InvalidRequestError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
@@ -23,12 +32,18 @@ _DETAILS = {
 }
 
 
+# InternalError: PostgreSQL is read-only, as after a fail-over. InvalidRequestError: no pooled connection is alive.
+_OUTAGES = (OperationalError, InterfaceError, InternalError, InvalidRequestError, PoolTimeout)
+_NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
+
 def init_app(app: Flask) -> None:
     """Answer every exception with a problem object."""
     app.register_error_handler(AppError, respond)
     app.register_error_handler(HTTPException, from_http_exception)
     app.register_error_handler(DBAPIError, _from_database)
     app.register_error_handler(PoolTimeout, _from_database)
+    app.register_error_handler(InvalidRequestError, _from_database)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -63,7 +78,7 @@ def _from_database(error: Exception) -> Response:
     if isinstance(error, DataError):
         log.warning("value refused by the database", extra={"error_class": type(error.orig).__name__})
         return respond(Invalid("A value cannot be stored."))
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+    if isinstance(error, _OUTAGES) or isinstance(getattr(error, "orig", None), _NOT_MIGRATED):
         log.error("database unavailable", exc_info=error)
         return respond(Unavailable("The database is busy or cannot be reached; try again."))
     return _unexpected(error)

@@ -160,8 +160,14 @@ def upgrade() -> None:
         *([] if is_postgresql() else [newest_event()]),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name="fk_deliveries_owner_id"),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
-        sa.UniqueConstraint("owner_id", "reference", name="uq_deliveries_reference"),
         sa.UniqueConstraint("tracking_number", name="uq_deliveries_tracking_number"),
+    )
+    op.create_index(
+        "uq_deliveries_reference",
+        "deliveries",
+        ["owner_id", "reference"],
+        unique=True,
+        **where("deleted_at IS NULL"),
     )
     op.create_index("ix_deliveries_courier", "deliveries", ["courier_id", "id"], **where("deleted_at IS NULL"))
     op.create_index("ix_deliveries_owner", "deliveries", ["owner_id", "id"], **where("deleted_at IS NULL"))

@@ -103,7 +103,7 @@ def test_an_unknown_address_costs_a_hash_too(client, ada, monkeypatch):
 
 
 def test_what_is_missing_is_named(client):
-    assert wrong(client.post("/api/auth/login", json={})) == {"/password": "required"}
+    assert wrong(client.post("/api/auth/login", json={})) == {"/username": "required", "/password": "required"}
     assert wrong(client.post("/api/auth/login", json={"password": "x"})) == {"/username": "required"}
     assert wrong(client.post("/api/auth/login", data={"username": "x"})) == {"/password": "required"}
     hostile = {"username": 1, "password": None, "grant_type": "refresh_token", "role": "admin"}

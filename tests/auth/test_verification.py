@@ -131,7 +131,7 @@ def test_links_that_do_not_work_all_fail_the_same(app, client, people):
         "somebody else": minted(uid=str(bob.id)),
         "another epoch": minted(epoch=2),
         "no nonce": minted(nonce=None),
-        "changed": newest[:-1] + ("A" if newest[-1] != "A" else "B"),
+        "changed": newest[:-5] + ("A" if newest[-5] != "A" else "B") + newest[-4:],
         "cut": newest[:20],
         "an access token": people.customer().headers["Authorization"].removeprefix("Bearer "),
         "another key": other_key,

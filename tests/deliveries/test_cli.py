@@ -249,7 +249,7 @@ def test_a_move_by_command_is_written_down_and_told_like_any_other(app, api, peo
     assert result.stdout == f"Moved {number} from assigned to on_hold; told sender by mail, recipient by mail.\n"
     now_is = api.get(f"/api/deliveries/{delivery['id']}").json
     assert (now_is["status"], now_is["courier_id"], now_is["version"]) == ("on_hold", courier.user_id, 3)
-    last = api.history(delivery)[-1]
+    last = people.dispatcher().history(delivery)[-1]
     assert [last[name] for name in ("actor_type", "actor_id", "reason_code", "note", "public_note")] == [
         "cli", None, "weather", "Road closed.", "Snow, sorry."
     ]  # fmt: skip

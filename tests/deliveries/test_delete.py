@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from delivery.database import db
 from delivery.deliveries.models import Delivery, DeliveryEvent
+from tests.factories import delivery_in
 from tests.web.answers import problem
 
 SEEN = {"If-Match": "*"}
@@ -71,3 +72,25 @@ def test_deleting_starts_from_the_version_that_was_seen(api):
     problem(response, 412, "stale_version")
     assert response.headers["ETag"] == '"2"'
     assert api.delete(path_of(delivery), headers={"If-Match": '"2"'}).status_code == 204
+
+
+def test_a_reference_is_free_again_when_its_delivery_is_gone(api):
+    gone = api.create(reference="order-1")
+    assert api.delete(path_of(gone), headers=SEEN).status_code == 204
+    again = api.create(reference="order-1")
+    assert again["id"] != gone["id"]
+    other = api.create()
+    body = problem(api.patch(path_of(other), json={"reference": "order-1"}, headers=SEEN), 409, "duplicate_reference")
+    assert body["existing_id"] == again["id"]
+
+
+def test_a_deleted_delivery_frees_its_reference(api):
+    first = api.create(reference="order-1")
+    gone = api.delete(f"/api/deliveries/{first['id']}", headers={"If-Match": '"1"'})
+    assert gone.status_code == 204
+
+    again = api.create(reference="order-1")
+
+    assert again["id"] != first["id"]
+    taken = api.post("/api/deliveries", json=delivery_in(reference="order-1"))
+    assert (taken.status_code, taken.json["existing_id"]) == (409, again["id"])

@@ -141,8 +141,10 @@ def test_what_was_said_about_a_move_stands_in_its_history(cast):
     }  # fmt: skip
     response = cast["courier"].move(delivery, "attempt_failed", **said)
     assert response.status_code == 200
-    event = cast["owner"].history(delivery)[-1]
+    event = cast["dispatcher"].history(delivery)[-1]
     assert {name: event[name] for name in said} == said
+    assert cast["courier"].history(delivery)[-1] == event
+    assert cast["owner"].history(delivery)[-1] == event | {"note": None}, "notes are for staff"
     assert (event["from_state"], event["to_state"], event["seq"]) == ("assigned", "attempt_failed", 3)
     assert (event["actor_type"], event["actor_id"]) == ("user", cast["courier"].user_id)
 
