@@ -16,9 +16,9 @@ import psutil
 from config import Config
 from delivery.app import create_app
 from delivery.database import db
-from delivery.ops import gunicorn_conf
 from delivery.ops.leash import leashed
 from delivery.ops.schema import upgrade
+from delivery.ops.system import GUNICORN_CONF
 from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def web_server(name, module, *, environ, log):
     """Run an app under gunicorn as the project is run, on a free port; its logs go to a file."""
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
         descriptor = listener.fileno()
-        command = [sys.executable, "-m", "gunicorn", "--config", gunicorn_conf.__file__, "--log-level", "warning"]
+        command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONF), "--log-level", "warning"]
         process = subprocess.Popen(
             leashed([*command, "--bind", f"fd://{descriptor}", module], signal=signal.SIGTERM),
             cwd=environ["DATA_DIR"],  # no .env of the project's

@@ -14,12 +14,13 @@ from urllib.parse import quote
 
 import redis
 
-from delivery.ops import data_folder, gunicorn_conf
+from delivery.ops import data_folder
 from delivery.ops.child import Child
 from delivery.ops.leash import kept, leashed
 from delivery.ops.refusals import CannotRun
 
 APP = "wsgi:app"
+GUNICORN_CONF = Path(__file__).parents[2] / "gunicorn.conf.py"
 # What listens everywhere is reached here.
 REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 ASK_SECONDS = 2.0
@@ -54,7 +55,7 @@ class System:
 
     def others(self) -> list[Child]:
         """API, worker and cron: the same commands as in the container."""
-        server = [sys.executable, "-m", "gunicorn", "--config", gunicorn_conf.__file__, "--log-level", "warning"]
+        server = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONF), "--log-level", "warning"]
         port = self.listener.fileno()
         return [
             self._other("API", [*server, "--bind", f"fd://{port}", APP], port),

@@ -1,0 +1,29 @@
+"""gunicorn's settings, for the one-command run, the container and `gunicorn` alone, which finds this file by itself."""
+
+from pathlib import Path
+from typing import Any
+
+from config import Config
+from delivery import logs
+
+_config = Config.load_or_exit()
+
+wsgi_app = "wsgi:app"
+bind = f"[{_config.HOST}]:{_config.PORT}" if ":" in _config.HOST else f"{_config.HOST}:{_config.PORT}"
+worker_class = "delivery.ops.web_worker.ProblemWorker"
+workers = _config.WEB_WORKERS
+threads = _config.WEB_THREADS
+# The app is loaded once and its memory shared; database.py gives every fork connections of its own.
+preload_app = True
+# A worker proves that it is alive by touching a file: in memory, since a slow disk would look like a dead worker.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn makes a private file in it
+# The default control socket lies in the home folder and is shared by all instances of one user.
+control_socket_disable = True
+# Below the ten seconds that whoever stops us (flask up, docker) waits before it kills.
+graceful_timeout = 8
+loglevel = _config.LOG_LEVEL.lower()
+
+
+def on_reload(_server: Any) -> None:
+    """Take the loggers over again: gunicorn has just set them up anew, and every line would come twice."""
+    logs.adopt()

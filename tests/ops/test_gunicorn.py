@@ -1,0 +1,118 @@
+"""gunicorn by itself: it heeds our settings, answers in our shape what it refuses, and logs a line once."""
+
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from delivery.ops.leash import leashed
+from delivery.ops.system import GUNICORN_CONF
+from tests.servers.system import ROOT, free_port
+from tests.servers.waiting import wait_until
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    """Read gunicorn's settings in a folder with this .env."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOST", "PORT", "WEB_WORKERS", "WEB_THREADS", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+    def read(text):
+        (tmp_path / ".env").write_text(text)
+        return runpy.run_path(str(GUNICORN_CONF))
+
+    return read
+
+
+def test_the_file_of_settings_is_heeded(configured):
+    read = configured("HOST=127.0.0.2\nPORT=8123\nWEB_WORKERS=5\nWEB_THREADS=3\nLOG_LEVEL=ERROR\n")
+    assert [read[name] for name in ("bind", "workers", "threads", "loglevel")] == ["127.0.0.2:8123", 5, 3, "error"]
+
+
+def test_an_ipv6_address_is_bound_in_brackets(configured):
+    assert configured("HOST=::1\nPORT=8123\n")["bind"] == "[::1]:8123"
+
+
+def test_a_wrong_setting_is_refused_as_everywhere(configured, capsys):
+    with pytest.raises(SystemExit) as ended:
+        configured("WEB_WORKERS=many\n")
+    assert ended.value.code == os.EX_CONFIG
+    assert capsys.readouterr().err == "WEB_WORKERS: expected a whole number from 1 to 256\n"
+
+
+class Gunicorn:
+    def __init__(self, folder):
+        self.port, self.log = free_port(), folder / "log"
+        (folder / ".env").write_text(f"PORT={self.port}\nWEB_WORKERS=1\nLOG_FORMAT=json\n")
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                leashed([sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONF)], signal=signal.SIGTERM),
+                cwd=folder,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA_DIR": str(folder)},
+                stdout=output,
+                stderr=output,
+            )
+        wait_until(lambda: len(self.booted()) == 1, what="gunicorn's worker", seconds=30)
+
+    def lines(self):
+        return self.log.read_text().splitlines()
+
+    def booted(self):
+        return [line for line in self.lines() if "Booting worker" in line]
+
+    def ask(self, request):
+        """Send raw bytes; the status line, the headers and the body."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(request)
+            with connection.makefile("rb") as answer:
+                status = int(answer.readline().split()[1])
+                lines = iter(lambda: answer.readline().decode().strip(), "")
+                headers = {name.lower(): text for name, text in (line.split(": ", 1) for line in lines)}
+                return status, headers, answer.read(int(headers["content-length"]))
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(timeout=15)
+
+
+@pytest.fixture
+def gunicorn(tmp_path):
+    server = Gunicorn(tmp_path)
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+REFUSED = {
+    b"nonsense\r\n\r\n": (400, "bad_request"),
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nbad header: x\r\n\r\n": (400, "bad_request"),
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n": (431, "headers_too_large"),
+    b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": (414, "uri_too_long"),
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br\r\n\r\n": (501, "not_implemented"),
+}
+
+
+def test_what_never_reaches_the_app_is_a_problem_object_too(gunicorn):
+    assert gunicorn.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+    for request, (expected, code) in REFUSED.items():
+        status, headers, body = gunicorn.ask(request)
+        problem = json.loads(body)
+        assert (status, problem["status"], problem["code"]) == (expected, expected, code)
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["x-request-id"] == problem["request_id"]
+        assert any(json.loads(line).get("request_id") == problem["request_id"] for line in gunicorn.lines())
+
+
+def test_a_reload_does_not_double_the_lines(gunicorn):
+    gunicorn.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(gunicorn.booted()) > 1, what="the new worker", seconds=30)
+    assert gunicorn.stop() == 0
+    said = [json.loads(line) for line in gunicorn.lines()]  # gunicorn's own lines are no JSON
+    assert len([line for line in said if line["msg"].startswith("Booting worker")]) == 2
