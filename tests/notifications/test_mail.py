@@ -2,7 +2,9 @@
 
 import socket
 import threading
+import time
 import uuid
+from contextlib import suppress
 from email import policy
 from email.parser import BytesParser
 
@@ -218,6 +220,73 @@ def breaking_server():
     listener.close()
 
 
+@pytest.fixture
+def endless_server():
+    """A server that answers every line with `piece`, again and again, `pause` seconds apart, for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    over, threads = threading.Event(), []
+
+    def serve(lines, piece, pause):
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as heard, suppress(OSError):
+            for line in lines:
+                connection.sendall(line)
+                heard.readline()
+            while not over.wait(pause):
+                connection.sendall(piece)
+
+    def start(*lines, piece, pause):
+        threads.append(threading.Thread(target=serve, args=(lines, piece, pause)))
+        threads[-1].start()
+        return listener.getsockname()[1]
+
+    yield start
+    over.set()
+    for thread in threads:
+        thread.join(timeout=10)
+    listener.close()
+
+
+UP_TO_THE_TEXT = [b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 recipient\r\n", b"354 go\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"), [([], Unreachable), (UP_TO_THE_TEXT[:3], Failure), (UP_TO_THE_TEXT, Unknown)]
+)
+@pytest.mark.parametrize("babble", [(b"2", 0.05), (b"250-and\r\n", 0.05), (b"250-more\r\n" * 500, 0)])
+def test_no_server_holds_us_for_longer_than_we_wait(endless_server, connect, lines, kind, babble):
+    piece, pause = babble
+    transport = connect(port=endless_server(*lines, piece=piece, pause=pause), timeout_seconds=0.5)
+    began = time.monotonic()
+    assert isinstance(failure_of(transport, Letter("a@b.example", "", "")), kind)
+    assert time.monotonic() - began < 2
+    transport.close()
+
+
+def test_a_reply_comes_to_an_end(endless_server, connect):
+    transport = connect(port=endless_server(piece=b"250-more\r\n" * 500, pause=0), timeout_seconds=60)
+    began = time.monotonic()
+    assert isinstance(failure_of(transport), Unreachable)
+    assert time.monotonic() - began < 5
+
+
+def test_all_addresses_of_a_host_share_the_time(connect, monkeypatch):
+    """None of them takes a connection: their queues are full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        queued = [socket.socket() for _ in range(4)]
+        for one in queued:
+            one.setblocking(False)
+            one.connect_ex(address)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address)] * 5
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        began = time.monotonic()
+        assert isinstance(failure_of(connect(timeout_seconds=0.5)), Unreachable)
+        assert 0.4 < time.monotonic() - began < 1.5
+        for one in queued:
+            one.close()
+
+
 def test_a_connection_lost_before_the_text_is_a_clean_failure(breaking_server, connect):
     port = breaking_server(b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 recipient\r\n")
     failure = failure_of(connect(port=port))
@@ -266,6 +335,16 @@ def test_we_sign_in_where_asked_to(smtp, connect):
     smtp.logins["delivery"] = "secret"
     send(connect(user="delivery", password="secret"))
     assert [mail.user for mail in smtp.received] == ["delivery"]
+
+
+@pytest.mark.parametrize("credentials", [("delivery", "gehe\u00efm"), ("j\u00f6rg", "secret")])
+def test_credentials_that_cannot_be_sent_are_no_letters_fault(smtp, connect, credentials):
+    smtp.logins["delivery"] = "secret"
+    user, password = credentials
+    failure = failure_of(connect(user=user, password=password))
+    assert (type(failure), failure.error_class) == (Unreachable, "smtp_credentials")
+    assert user not in failure.message
+    assert password not in failure.message
 
 
 @pytest.mark.parametrize("credentials", [{"user": "delivery", "password": "wrong"}, {}])

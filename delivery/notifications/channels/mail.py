@@ -5,7 +5,6 @@ tell (RFC 5321, 4.5.3.2.6 and RFC 1047). smtplib's sendmail hides that moment, s
 Flask-Mail's own connection has no time-out, and on Python 3.11 it does not verify certificates.
 """
 
-import contextlib
 import functools
 import smtplib
 import ssl
@@ -18,9 +17,11 @@ from uuid import UUID
 from flask import Config
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable, mime
+from delivery.notifications.channels.smtp import SmtpClient
 
 POSITIVE, NEGATIVE, PERMANENT = 200, 400, 500
 SERVICE_CLOSING = 421
+QUIT_SECONDS = 2
 # Our own credentials are refused (RFC 4954, 6): no letter is to blame, none will get through.
 AUTHENTICATION_CODES = frozenset({530, 534, 535, 538})
 
@@ -40,9 +41,9 @@ class SmtpTransport:
         self._envelope_sender = parseaddr(sender)[1]
         self._domain = self._envelope_sender.rpartition("@")[2] or "localhost"
         self._timeout_seconds = timeout_seconds
-        self._smtp: smtplib.SMTP | None = None
+        self._smtp: SmtpClient | None = None
         self._sent = 0  # over this connection
-        self._deadline = 0.0
+        self._deadline = 0.0  # of connecting, or of sending a letter, connecting anew included
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
@@ -57,6 +58,10 @@ class SmtpTransport:
         )
 
     def open(self) -> None:
+        self._deadline = time.monotonic() + self._timeout_seconds
+        self._open()
+
+    def _open(self) -> None:
         if self._smtp is not None:
             return
         try:
@@ -69,20 +74,27 @@ class SmtpTransport:
             raise Unreachable("smtp_unreachable", type(error).__name__) from error
         self._sent = 0
 
-    def _connect(self) -> smtplib.SMTP:
-        smtp_class = functools.partial(smtplib.SMTP_SSL, context=self._trust) if self._tls == "tls" else smtplib.SMTP
+    def _connect(self) -> SmtpClient:
+        trust = self._trust if self._tls == "tls" else None
         # Naming ourselves spares smtplib's look-up of our host name, which may take seconds.
-        smtp = smtp_class(self._host, self._port, local_hostname=self._domain, timeout=self._timeout_seconds)
+        smtp = SmtpClient(deadline=self._deadline, local_hostname=self._domain, trust=trust)
         try:
+            smtp.open(self._host, self._port)
             if self._tls == "starttls":
                 smtp.starttls(context=self._trust)
             smtp.ehlo_or_helo_if_needed()
             if self._user:
-                smtp.login(self._user, self._password)
+                self._sign_in(smtp)
         except BaseException:
             smtp.close()
             raise
         return smtp
+
+    def _sign_in(self, smtp: SmtpClient) -> None:
+        try:
+            smtp.login(self._user, self._password)
+        except ValueError as error:  # smtplib knows ASCII alone
+            raise Unreachable("smtp_credentials", "SMTP_USER or SMTP_PASSWORD cannot be sent.") from error
 
     @functools.cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -92,9 +104,7 @@ class SmtpTransport:
     def close(self) -> None:
         smtp, self._smtp = self._smtp, None
         if smtp is not None:
-            with contextlib.suppress(smtplib.SMTPException, OSError):
-                smtp.quit()
-            smtp.close()
+            smtp.quit_briefly(seconds=QUIT_SECONDS)
 
     def send(self, message_id: UUID, letter: Letter) -> str | None:
         address = mime.wire_address(letter.address)
@@ -116,7 +126,7 @@ class SmtpTransport:
             self._mail_from()
 
     def _mail_from(self) -> None:
-        self.open()
+        self._open()
         try:
             self._command(lambda smtp: smtp.mail(self._envelope_sender))
         except _Disconnected as error:
@@ -137,7 +147,7 @@ class SmtpTransport:
         try:
             smtp.send(content)
         except (OSError, smtplib.SMTPException) as error:
-            # sendall failed, so the final dot, which comes last, has not left.
+            # Not all was sent, so the final dot, which comes last, has not left.
             self._drop()
             raise _Disconnected from error
         try:
@@ -153,11 +163,11 @@ class SmtpTransport:
         self._sent += 1
         return answer
 
-    def _in_time(self) -> smtplib.SMTP:
+    def _in_time(self) -> SmtpClient:
         """Return the connection, allowed to block for what is left of this letter's time."""
         if self._smtp is None or self._smtp.sock is None:
             raise smtplib.SMTPServerDisconnected
-        self._smtp.sock.settimeout(max(0.1, self._deadline - time.monotonic()))
+        self._smtp.deadline = self._deadline
         return self._smtp
 
     def _refusal(self, code: int, answer: bytes) -> Failure:
