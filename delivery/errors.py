@@ -96,7 +96,13 @@ class Unavailable(AppError):
 
 def invalid_field(pointer: str, message: str, *, code: str = "invalid") -> Invalid:
     """Build the error of one wrong field; `pointer` is a JSON pointer (RFC 6901)."""
-    return Invalid("Some fields are wrong.", errors=[{"pointer": pointer, "code": code, "message": message}])
+    return invalid_fields({pointer: message}, code=code)
+
+
+def invalid_fields(messages: Mapping[str, str], *, code: str = "invalid") -> Invalid:
+    """Build the error of several wrong fields; the keys are JSON pointers."""
+    errors = [{"pointer": pointer, "code": code, "message": message} for pointer, message in messages.items()]
+    return Invalid("Some fields are wrong; `errors` names each of them.", errors=errors)
 
 
 def problem(error: AppError, *, request_id: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ BUDGETS = {
 }
 
 
-def calls(admin, customer, delivery, token):
+def calls(admin, customer, leaver, delivery, token):
     """One representative call of each endpoint: (view, who, method, path, options)."""
     one = f"/api/deliveries/{delivery['id']}"
     me = f"/api/users/{customer.user_id}"
@@ -52,7 +52,7 @@ def calls(admin, customer, delivery, token):
         "users.index": (admin, "GET", "/api/users", {}),
         "users.show": (customer, "GET", me, {}),
         "users.change": (customer, "PATCH", me, {"json": {"name": "New"}, **seen}),
-        "users.delete": (admin, "DELETE", f"/api/users/{admin.user_id}", seen),
+        "users.delete": (admin, "DELETE", f"/api/users/{leaver.user_id}", seen),
         "deliveries.of_user": (customer, "GET", f"{me}/deliveries", {}),
         "deliveries.create": (customer, "POST", "/api/deliveries", {"json": delivery_in()}),
         "deliveries.index": (customer, "GET", "/api/deliveries", {}),
@@ -71,7 +71,7 @@ def test_an_endpoint_stays_within_its_budget(endpoint, app, client, people, coun
     customer, admin = people.customer(), people.admin(email="boss@x.example")
     register(client, "new@x.example")
     token = link_token(app, "new@x.example")
-    who, method, path, options = calls(admin, customer, customer.create(), token)[endpoint]
+    who, method, path, options = calls(admin, customer, people.courier(), customer.create(), token)[endpoint]
     ask = who.request if who else lambda method, path, **options: client.open(path, method=method, **options)
 
     with count_statements() as statements:

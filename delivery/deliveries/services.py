@@ -21,7 +21,7 @@ from delivery.deliveries.models import ALIVE, Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
-from delivery.errors import Conflict, Forbidden, invalid_field
+from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
 from delivery.users.events import UserLeft
 from delivery.users.models import User
 from delivery.users.states import Role
@@ -29,6 +29,7 @@ from delivery.web import Caller, Expected
 
 _deliveries = Delivery.__table__
 _CLOCK_SKEW = timedelta(minutes=5)
+_EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
 
 
 def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: Any) -> Any:
@@ -204,10 +205,13 @@ def _check_move(caller: Caller, seen: Row[Any], to: State) -> None:
 
 def _check_meaning(to: State, *, courier_id: UUID | None, occurred_at: datetime | None) -> None:
     """Refuse what no state of the delivery could make right."""
-    if occurred_at and occurred_at > clock.now() + _CLOCK_SKEW:
-        raise invalid_field("/occurred_at", "Must not be in the future.")
+    wrong = {}
+    if occurred_at and not _EARLIEST <= occurred_at <= clock.now() + _CLOCK_SKEW:
+        wrong["/occurred_at"] = "Must lie in the past, and in this century."
     if courier_id is not None and to is not State.ASSIGNED:
-        raise invalid_field("/courier_id", "Goes with a move to `assigned` only.")
+        wrong["/courier_id"] = "Goes with a move to `assigned` only."
+    if wrong:
+        raise invalid_fields(wrong)
 
 
 def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID | None:

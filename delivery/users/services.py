@@ -62,6 +62,7 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
     Publishes AccessRevoked when the role changed or the account was deactivated: open sessions end.
 
     Raises:
+        Conflict: nobody would be left who is an admin.
         NotFound: erased meanwhile.
         PreconditionFailed: changed meanwhile.
     """
@@ -70,6 +71,8 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
     if not fields:
         return seen
     revoked = fields.get("role", seen.role) != seen.role or (seen.active and fields.get("active") is False)
+    if revoked:
+        _keep_an_admin(seen)
     values = {**fields, "version": seen.version + 1, "updated_at": clock.now(), "epoch": seen.epoch + revoked}
     statement = update(_users).where(_users.c.id == user_id).values(values).returning(*_users.c)
     changed = db.session.execute(statement).one()
@@ -84,11 +87,12 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     Publishes UserLeft, to which deliveries object while some are open, and AccessRevoked.
 
     Raises:
-        Conflict: deliveries are open.
+        Conflict: deliveries are open, or nobody would be left who is an admin.
         PreconditionFailed: changed meanwhile.
     """
     seen = _locked(user_id)
     expected.check(seen.version)
+    _keep_an_admin(seen)
     events.publish(UserLeft(user_id))
     now = clock.now()
     nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
@@ -96,6 +100,15 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     gone = {"epoch": seen.epoch + 1, "version": seen.version + 1, "updated_at": now, "erased_at": now}
     db.session.execute(update(_users).where(_users.c.id == user_id).values(name="Erased user", **nothing, **gone))
     events.publish(AccessRevoked(user_id))
+
+
+def _keep_an_admin(leaver: Row[Any]) -> None:
+    """Refuse to take the last admin away; all are locked, so that two cannot take each other away."""
+    if leaver.role != Role.ADMIN or not leaver.active:
+        return
+    admins = select(User.id).where(User.role == Role.ADMIN, User.active).order_by(User.id).with_for_update()
+    if set(db.session.execute(admins).scalars()) <= {leaver.id}:
+        raise Conflict("This is the last admin; make another one first.", code="last_admin")
 
 
 def seed(rows: list[dict[str, Any]]) -> int:
