@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
+import click
+
 from delivery.ops.child import Child
 from delivery.ops.refusals import CannotRun, StopAsked
 
@@ -71,6 +73,7 @@ class Supervisor:
             child.plan_restart(pause=self.pause)
             if child.failures >= self.tries:
                 raise CannotRun(f"{obituary}, {child.failures} times in a row; its output stands above.")
+            click.echo(f"{obituary}; it is started again.", err=True)
 
     def restart_others(self) -> None:
         """Let everything but the store finish and start again with the code as it is now."""

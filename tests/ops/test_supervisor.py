@@ -68,7 +68,7 @@ def test_a_second_signal_hurries(boss, start):
     assert time.monotonic() - began < supervisor.FINISH_SECONDS / 2
 
 
-def test_a_dead_child_is_started_again(boss, start):
+def test_a_dead_child_is_started_again_and_a_line_says_so(boss, start, capsys):
     child = start(boss.others, worker=OBEDIENT)
     first = child.process
     first.kill()
@@ -79,6 +79,7 @@ def test_a_dead_child_is_started_again(boss, start):
     boss.watch(tick)
     assert child.failures == 1
     assert child.ended() is None
+    assert capsys.readouterr().err == "worker ended by signal 9; it is started again.\n"
 
 
 def test_a_child_that_keeps_dying_ends_everything(boss):
