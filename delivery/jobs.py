@@ -85,7 +85,10 @@ def redis_for_worker() -> Redis:
 
 
 def queue(name: str, *, redis: Redis) -> Queue:
-    """Return a queue whose jobs are JSON: with RQ's default, pickle, whoever writes to Redis runs code here."""
+    """Return a queue whose jobs are JSON: with RQ's default, pickle, to read a job is to run code.
+
+    JSON alone is not enough, since a job names what to call: `flask worker` calls a drain and nothing else.
+    """
     return Queue(name, connection=redis, serializer=JSONSerializer)
 
 

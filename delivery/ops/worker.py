@@ -6,11 +6,12 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
+from typing import Any
 
 import click
 from flask.cli import with_appcontext
@@ -20,6 +21,7 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from delivery import jobs, logs
+from delivery.notifications import alarm
 from delivery.notifications.states import Channel
 from delivery.ops.leash import die_with_parent
 
@@ -60,6 +62,22 @@ def worker(channels: tuple[str, ...]) -> None:
     logger.info("workers stopped")
 
 
+class DrainJob(Job):
+    """The one job there is: RQ would import and call whatever path stands in Redis, callbacks and webhooks too."""
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
+
+    @property
+    def func(self) -> Callable[..., Any] | None:
+        if self.func_name != alarm.DRAIN or self.instance:
+            raise ValueError("no job of ours")
+        function: Callable[..., Any] | None = super().func
+        return function
+
+
 class QueueWorker(SimpleWorker):
     """RQ's worker without a fork a job, as a drain holds on to its connection.
 
@@ -80,18 +98,23 @@ class QueueWorker(SimpleWorker):
         return JOB_TTL_SECONDS
 
 
-def work(channel: str) -> None:
-    """Work on one queue until asked to stop; the body of a child process."""
+def worker_of(channel: str) -> QueueWorker:
     redis = jobs.redis_for_worker()
     queue = jobs.queue(channel, redis=redis)
-    rq_worker = QueueWorker(
+    return QueueWorker(
         [queue],
         connection=redis,
         serializer=queue.serializer,
+        job_class=DrainJob,
         worker_ttl=WORKER_TTL_SECONDS,
         maintenance_interval=MAINTENANCE_SECONDS,
         log_job_description=False,
     )
+
+
+def work(channel: str) -> None:
+    """Work on one queue until asked to stop; the body of a child process."""
+    rq_worker = worker_of(channel)
     logs.adopt()
     rq_worker.work(logging_level="WARNING")
 

@@ -5,9 +5,11 @@ import time
 import pytest
 from flask import current_app, g
 from redis.exceptions import RedisError
+from rq.job import Callback
 
 from delivery import jobs
 from delivery.notifications import alarm
+from delivery.ops.worker import worker_of
 from tests.notifications.conftest import on_sqlite
 
 
@@ -93,6 +95,22 @@ def test_a_full_redis_is_as_good_as_none(in_app, redis_server):
             assert alarm.wake("mail") is False
         finally:
             client.config_set("maxmemory", "0")
+
+
+@on_sqlite
+def test_a_worker_calls_nothing_but_a_drain(in_app, redis_server, tmp_path, monkeypatch):
+    path = tmp_path / "made"
+    redis = jobs.redis_for_web()
+    queue = jobs.queue("mail", redis=redis)
+    callback = Callback("os.getcwd")
+    called = []
+    monkeypatch.setattr("os.getcwd", lambda *_: called.append("callback"))
+    evil = queue.enqueue("os.mkdir", str(path), on_failure=callback, on_success=callback, result_ttl=60)
+    drain = queue.enqueue(alarm.DRAIN, "mail", on_success=callback, result_ttl=60)
+    worker_of("mail").work(burst=True, logging_level="CRITICAL")
+    assert not path.exists()
+    assert called == []
+    assert (evil.get_status(), drain.get_status()) == ("failed", "finished")
 
 
 @on_sqlite
