@@ -126,6 +126,8 @@ def resend(
         raise click.UsageError("Say which: give an ID or at least one option.")
     chosen = Filter(ids=ids, delivery_id=delivery, states=states or _default_states(ids), channel=channel, since=since)
     rows = queries.newest(chosen, limit=MOST)
+    if len(rows) == MOST:
+        click.echo(f"These are the newest {MOST}; there may be more: run it again.", err=True)
     resent = {row.id: row.id if _can_resend(row) else None for row in rows} if dry_run else _resend(rows, quiet=as_json)
     if as_json:
         print_json([{"id": row.id, "state": row.state, "sent_as": resent[row.id]} for row in rows])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from delivery.database import db, transaction
-from delivery.notifications import jobs, queries
+from delivery.notifications import cli, jobs, queries
 from delivery.notifications.channels import Failure
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import resend
@@ -172,6 +172,17 @@ def test_resend_by_options_takes_what_did_not_arrive(outbox):
     assert {outbox.row(one).state for one in (dead, failed)} == {"pending"}
     assert len(outbox.rows()) == 3
     assert str(sent) not in result.stdout
+
+
+@on_sqlite
+def test_it_says_when_there_are_too_many_for_one_run(outbox, monkeypatch):
+    monkeypatch.setattr(cli, "MOST", 2)
+    for _ in range(2):
+        assert "newest 2" not in run(outbox, "resend", "--state", "dead", "--dry-run").stderr
+        put(outbox, "dead")
+    result = run(outbox, "resend", "--state", "dead", "--json")
+    assert "These are the newest 2" in result.stderr
+    assert len(json.loads(result.stdout)) == 2
 
 
 @on_sqlite
