@@ -102,9 +102,9 @@ def test_a_worker_calls_nothing_but_a_drain(in_app, redis_server, tmp_path, monk
     path = tmp_path / "made"
     redis = jobs.redis_for_web()
     queue = jobs.queue("mail", redis=redis)
-    callback = Callback("os.getcwd")
+    callback = Callback("os.getlogin")
     called = []
-    monkeypatch.setattr("os.getcwd", lambda *_: called.append("callback"))
+    monkeypatch.setattr("os.getlogin", lambda *_: called.append("callback"))
     evil = queue.enqueue("os.mkdir", str(path), on_failure=callback, on_success=callback, result_ttl=60)
     drain = queue.enqueue(alarm.DRAIN, "mail", on_success=callback, result_ttl=60)
     worker_of("mail").work(burst=True, logging_level="CRITICAL")
