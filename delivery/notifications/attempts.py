@@ -4,6 +4,7 @@ Everything happens only WHERE lease_token is still the worker's own, so that one
 nothing any more. All times are the database's.
 """
 
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,10 +13,13 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, case, func, insert, literal, null, select, update
 
+from delivery import logs
 from delivery.database import db, now
 from delivery.notifications.held import ClaimedMessage, Result, still_held
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
 from delivery.notifications.states import JITTER, RETRY_AFTER_MAX_SECONDS, MessageState, Outcome
+
+logger = logging.getLogger(__name__)
 
 # Longer than any send (the channels' time-outs), short enough that a dead worker's messages go out within the minute.
 LEASE_SECONDS = 60
@@ -79,7 +83,27 @@ def settle(results: Sequence[Result]) -> set[UUID]:
         _try_again(result)
     if ours:
         db.session.connection().execute(_END, [_end(result) for result in ours])
+    for result in ours:
+        _log(result)
     return {result.message.id for result in results} - held
+
+
+def _log(result: Result) -> None:
+    """Leave a line of every outcome, wherever it came about: what fails in silence is found by nobody."""
+    message = result.message
+    with logs.bound(request_id=message.request_id):
+        logger.log(
+            logging.INFO if result.outcome is Outcome.SENT else logging.WARNING,
+            "message %s",
+            result.outcome,
+            extra={
+                "message_id": message.id,
+                "channel": message.channel,
+                "delivery_id": message.delivery_id,
+                "attempt": message.attempts,
+                "error_class": result.error_class,
+            },
+        )
 
 
 def _lock(messages: Sequence[ClaimedMessage]) -> set[UUID]:

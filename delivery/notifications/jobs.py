@@ -127,9 +127,7 @@ class _Batch:
         while self.handed and not self.provider_down and not self.out_of_time() and time.monotonic() < self.lease_end:
             message, letter = self.handed.popleft()
             with logs.bound(request_id=message.request_id):
-                result = self._send(message, letter)
-                _log(result)
-            self.results.append(result)
+                self.results.append(self._send(message, letter))
 
     def _send(self, message: ClaimedMessage, letter: Letter) -> Result:
         try:
@@ -204,19 +202,3 @@ def _letter(message: ClaimedMessage) -> Letter | Result:
     if isinstance(made, Suppress):
         return Result(message, Outcome.SUPPRESSED, error_class=made.reason)
     return made
-
-
-def _log(result: Result) -> None:
-    message = result.message
-    logger.log(
-        logging.INFO if result.outcome is Outcome.SENT else logging.WARNING,
-        "message %s",
-        result.outcome,
-        extra={
-            "message_id": message.id,
-            "channel": message.channel,
-            "delivery_id": message.delivery_id,
-            "attempt": message.attempts,
-            "error_class": result.error_class,
-        },
-    )

@@ -45,7 +45,6 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.MAIL: (0, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR),
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
-# A text message that nobody could send for so long is of no more use; a mail always is.
 # For how long a message is of use at all; whoever is not named here never expires.
 SHORT_LIFE_SECONDS, LINK_LIFE_SECONDS = 2 * HOUR, 24 * HOUR
 _ABOUT_AN_ADDRESS = frozenset({"verify_email", "already_registered"})

@@ -38,7 +38,7 @@ CHECKS = (
     *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),
     Check("cron", checks.cron, "start `flask cron`", ("redis",)),
     *_of_each_channel("queue", checks.outbox, "see `flask notifications list --channel {}`", _TABLES),
-    Check("unsent", checks.unsent, "see `flask notifications resend --state dead --dry-run`", _TABLES),
+    Check("unsent", checks.unsent, "see `flask notifications resend --since 7d --dry-run`", _TABLES),
     Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
     Check("sms", checks.sms, "check the settings that begin with SMS_"),
     Check("keys", checks.keys, "set random ones of 32 bytes or more, such as `openssl rand -base64 48` prints"),

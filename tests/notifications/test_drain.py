@@ -255,3 +255,13 @@ def test_text_messages_are_handed_off_one_by_one(outbox):
 def test_an_unknown_channel_is_an_error(outbox):
     with pytest.raises(ValueError, match="fax"):
         deliver("fax")
+
+
+def test_every_outcome_leaves_a_line(outbox, caplog):
+    """Also one that came about without a send: a server that is down would otherwise be silence."""
+    outbox.add_many(1)
+    outbox.mail.refusals.append(Unreachable("smtp_unreachable", "no route"))
+    with caplog.at_level("INFO"):
+        deliver()
+        lines = [record for record in caplog.records if record.msg == "message %s"]
+    assert [(str(line.args[0]), line.error_class) for line in lines] == [("temporary", "smtp_unreachable")]
