@@ -6,8 +6,10 @@ from sqlalchemy import func, select
 
 from delivery.database import db
 from delivery.notifications.models import OutboxMessage
+from delivery.users import services
 from delivery.users.models import User
 from tests.auth.links import PASSWORD
+from tests.web.answers import problem
 from tests.web.racing import race
 
 RACERS = 12
@@ -47,3 +49,12 @@ def test_of_an_erasure_and_a_change_neither_breaks(people):
     )
     assert {response.status_code for response in responses} <= {200, 204, 404}
     assert [response.status_code for response in responses].count(204) == 1
+
+
+def test_an_address_that_becomes_free_at_this_moment_is_to_be_asked_for_again(client, monkeypatch):
+    """Taken when it was tried, and erased before it was looked up: rare, but no reason for a 500."""
+    monkeypatch.setattr(services, "_insert_unless_taken", lambda **_: None)
+    body = {"name": "Ada", "email": "ada@shop.example", "password": PASSWORD}
+    response = client.post("/api/users", json=body)
+    problem(response, 503, "unavailable")
+    assert response.headers["Retry-After"] == "1"
