@@ -1,5 +1,6 @@
 """gunicorn's settings, for the one-command run, the container and `gunicorn` alone, which finds this file by itself."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ control_socket_disable = True
 # Below the ten seconds that whoever stops us (flask up, docker) waits before it kills.
 graceful_timeout = 8
 loglevel = _config.LOG_LEVEL.lower()
+
+
+def when_ready(_server: Any) -> None:
+    """Leave the loaded app out of garbage collections: each would write to, and so copy, what the workers share."""
+    gc.collect()
+    gc.freeze()
 
 
 def on_reload(_server: Any) -> None:
