@@ -120,13 +120,16 @@ def create(environ):
     now, own_id, owner_id, number = datetime.now(UTC), uuid7(), UUID(claims["sub"]), new_number()
     told = {"name": recipient["name"], "email": recipient.get("email"), "phone": recipient.get("phone"), "locale": "en"}
     values = {
-        **claims, "id": own_id, "number": number, "now": now, "item_name": given["item_name"],
+        **claims, "id": own_id, "owner_id": owner_id, "number": number, "now": now, "item_name": given["item_name"],
         "recipient_name": told["name"], "recipient_email": told["email"], "recipient_phone": told["phone"],
         "destination": orjson.dumps(destination).decode(), "requirements": orjson.dumps(REQUIREMENTS).decode(),
         "request_id": secrets.token_hex(16), "mail_to_sender": uuid7(), "mail_to_recipient": uuid7(),
     }  # fmt: skip
-    if database().execute(statements.CREATE, values).rowcount != 2:
-        raise Refused("401 Unauthorized")
+    with database().transaction():
+        if database().execute(statements.CREATE, values).rowcount != 1:
+            raise Refused("401 Unauthorized")
+        database().execute(statements.APPEND, values)
+        database().execute(statements.TELL, values)
     answer = {
         "id": own_id, "tracking_number": number, "status": "pending", "allowed_transitions": PENDING,
         "owner_id": owner_id, "courier_id": None, "reference": None, "item_name": given["item_name"],

@@ -1,4 +1,4 @@
-"""The floor's SQL: the session check and the work in one statement, the answer's JSON made by PostgreSQL."""
+"""The floor's SQL: the session check with the first statement of the work, and the JSON of reads made by PostgreSQL."""
 
 # A token is as alive as its session and its user.
 _WHO = """
@@ -32,30 +32,26 @@ FROM who LEFT JOIN LATERAL (
     SELECT * FROM deliveries WHERE owner_id = who.id AND deleted_at IS NULL ORDER BY id DESC LIMIT %(limit)s
 ) d ON true"""
 
-# Ids of deliveries, history and messages refer to each other; all are checked when the statement, or its commit, ends.
 CREATE = f"""
-WITH {_WHO},
-made AS (
-    INSERT INTO deliveries (id, owner_id, tracking_number, item_name, status, recipient_name,
-        recipient_email, recipient_phone, recipient_locale, destination, requirements, version, created_at, updated_at)
-    SELECT %(id)s, who.id, %(number)s, %(item_name)s, 'pending', %(recipient_name)s,
-        %(recipient_email)s, %(recipient_phone)s, 'en', %(destination)s, %(requirements)s, 1,
-        %(now)s, %(now)s FROM who
-    RETURNING id, owner_id
-),
-event AS (
-    INSERT INTO delivery_events (delivery_id, seq, kind, to_state, actor_type, actor_id, request_id, occurred_at,
-        recorded_at)
-    SELECT id, 1, 'moved', 'pending', 'user', owner_id, %(request_id)s, %(now)s, %(now)s FROM made
-    RETURNING delivery_id
-)
+WITH {_WHO}
+INSERT INTO deliveries (id, owner_id, tracking_number, item_name, status, recipient_name, recipient_email,
+    recipient_phone, recipient_locale, destination, requirements, version, created_at, updated_at)
+SELECT %(id)s, who.id, %(number)s, %(item_name)s, 'pending', %(recipient_name)s, %(recipient_email)s,
+    %(recipient_phone)s, 'en', %(destination)s, %(requirements)s, 1, %(now)s, %(now)s FROM who"""
+
+APPEND = """
+INSERT INTO delivery_events (delivery_id, seq, kind, to_state, actor_type, actor_id, request_id, occurred_at,
+    recorded_at)
+VALUES (%(id)s, 1, 'moved', 'pending', 'user', %(owner_id)s, %(request_id)s, %(now)s, %(now)s)"""
+
+TELL = """
 INSERT INTO outbox_messages (id, channel, audience, recipient_id, delivery_id, seq, event, template, locale, lane, data,
     state, attempts, next_at, created_at, request_id)
-SELECT message.id, 'mail', message.audience, message.recipient_id, made.id, 1, 'created', 'created', message.locale,
-    'mail:' || message.recipient_id || ':' || made.id, '{{}}', 'pending', 0, now(), now(), %(request_id)s
-FROM made JOIN event ON event.delivery_id = made.id CROSS JOIN LATERAL (VALUES
-    (%(mail_to_sender)s::uuid, 'sender', made.owner_id, NULL),
-    (%(mail_to_recipient)s::uuid, 'recipient', made.id, 'en')
+SELECT message.id, 'mail', message.audience, message.recipient_id, %(id)s, 1, 'created', 'created', message.locale,
+    'mail:' || message.recipient_id || ':' || %(id)s::uuid, '{}', 'pending', 0, now(), now(), %(request_id)s
+FROM (VALUES
+    (%(mail_to_sender)s::uuid, 'sender', %(owner_id)s::uuid, NULL),
+    (%(mail_to_recipient)s::uuid, 'recipient', %(id)s::uuid, 'en')
 ) message (id, audience, recipient_id, locale)"""
 
 CREDENTIALS = "SELECT id, epoch, password_hash FROM users WHERE email = %s AND active AND email_verified_at IS NOT NULL"
