@@ -27,7 +27,7 @@ from delivery.users.models import User
 from delivery.users.states import Role
 from delivery.web import Caller, Expected
 
-_deliveries = Delivery.__table__
+_deliveries, _users = Delivery.__table__, User.__table__
 _CLOCK_SKEW = timedelta(minutes=5)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
 
@@ -238,7 +238,9 @@ def _locked(permit: Permit, action: Action) -> Row[Any]:
 
 
 _ACTIVE_USER = (
-    select(User.role).where(User.id == bindparam("id"), User.active).with_for_update(read=True, key_share=True)
+    select(_users.c.role)
+    .where(_users.c.id == bindparam("id"), _users.c.active)
+    .with_for_update(read=True, key_share=True)
 )
 _LOCKED = DELIVERY_BY_ID.with_for_update(of=_deliveries)
 
