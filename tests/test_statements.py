@@ -17,7 +17,7 @@ BUDGETS = {
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (4, 200),
-    "users.delete": (7, 204),
+    "users.delete": (8, 204),
     "deliveries.of_user": (3, 200),
     "deliveries.create": (5, 201),
     "deliveries.index": (2, 200),

@@ -66,13 +66,14 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
         NotFound: erased meanwhile.
         PreconditionFailed: changed meanwhile.
     """
+    admins = _locked_admins() if fields.keys() & {"role", "active"} else set()
     seen = _locked(user_id)
     expected.check(seen.version)
     if not fields:
         return seen
     revoked = fields.get("role", seen.role) != seen.role or (seen.active and fields.get("active") is False)
     if revoked:
-        _keep_an_admin(seen)
+        _keep_one(admins, seen)
     values = {**fields, "version": seen.version + 1, "updated_at": clock.now(), "epoch": seen.epoch + revoked}
     statement = update(_users).where(_users.c.id == user_id).values(values).returning(*_users.c)
     changed = db.session.execute(statement).one()
@@ -90,9 +91,10 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
         Conflict: deliveries are open, or nobody would be left who is an admin.
         PreconditionFailed: changed meanwhile.
     """
+    admins = _locked_admins()
     seen = _locked(user_id)
     expected.check(seen.version)
-    _keep_an_admin(seen)
+    _keep_one(admins, seen)
     events.publish(UserLeft(user_id))
     now = clock.now()
     nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
@@ -102,12 +104,14 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     events.publish(AccessRevoked(user_id))
 
 
-def _keep_an_admin(leaver: Row[Any]) -> None:
-    """Refuse to take the last admin away; all are locked, so that two cannot take each other away."""
-    if leaver.role != Role.ADMIN or not leaver.active:
-        return
-    admins = select(User.id).where(User.role == Role.ADMIN, User.active).order_by(User.id).with_for_update()
-    if set(db.session.execute(admins).scalars()) <= {leaver.id}:
+def _locked_admins() -> set[UUID]:
+    """Lock all admins, in one order and before anybody else, so that two cannot take each other away."""
+    admins = select(_users.c.id).where(_users.c.role == Role.ADMIN, _users.c.active).order_by(_users.c.id)
+    return set(db.session.execute(admins.with_for_update()).scalars())
+
+
+def _keep_one(admins: set[UUID], leaver: Row[Any]) -> None:
+    if admins == {leaver.id}:
         raise Conflict("This is the last admin; make another one first.", code="last_admin")
 
 

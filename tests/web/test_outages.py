@@ -52,7 +52,7 @@ def test_connections_that_a_restart_closed_are_replaced(app, api, postgres_only)
     assert api.get("/api/deliveries").status_code == 200
     with psycopg.connect(postgres_only, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'cleaner'"
         )
 
