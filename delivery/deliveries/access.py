@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, false, true
+from sqlalchemy import ColumnElement, Row, bindparam, false, true
 
 from delivery.database import reader
 from delivery.deliveries.models import Delivery
@@ -54,15 +54,16 @@ def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
     return frozenset(parts)
 
 
+_VISIBLE: Mapping[str, ColumnElement[bool]] = {
+    Role.COURIER: Delivery.courier_id == bindparam("caller_id"),
+    Role.CUSTOMER: Delivery.owner_id == bindparam("caller_id"),
+    **dict.fromkeys(_ALL_SEEING, true()),
+}
+
+
 def visible_to(caller: Caller) -> ColumnElement[bool]:
-    """Return the condition that the deliveries in a caller's lists meet."""
-    if caller.role in _ALL_SEEING:
-        return true()
-    if caller.role == Role.COURIER:
-        return Delivery.courier_id == caller.id
-    if caller.role == Role.CUSTOMER:
-        return Delivery.owner_id == caller.id
-    return false()
+    """Return the condition that the deliveries in a caller's lists meet; its parameter is `caller_id`."""
+    return _VISIBLE.get(caller.role, false())
 
 
 def check(caller: Caller, row: Any, action: Action) -> None:

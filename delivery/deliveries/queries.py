@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, String, and_, func, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, bindparam
 
 from delivery import clock
-from delivery.database import Json, reader
+from delivery.database import Json, now, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
 from delivery.deliveries.states import TERMINAL
 
@@ -58,24 +59,45 @@ SORTS = {
 
 
 def deliveries(
-    visible: ColumnElement[bool], *, sort: str, after: Sequence[Any] | None, limit: int, filters: dict[str, Any]
+    visible: ColumnElement[bool],
+    *,
+    caller_id: UUID | None,
+    sort: str,
+    after: Sequence[Any] | None,
+    limit: int,
+    filters: dict[str, Any],
 ) -> Sequence[Row[Any]]:
     """Return a page of the deliveries that somebody sees.
 
     Args:
-        visible: the condition of access.visible_to().
+        visible: the condition of access.visible_to(), about `caller_id`.
         sort: a key of SORTS.
         after: the position to begin after: (id,) or (updated_at, id).
         limit: how many rows at the most.
         filters: the arguments of schemas.DeliveryArgs; None or empty means any.
     """
+    given = {name: value for name, value in filters.items() if name in _FILTERS and value}
+    query = _page(visible, sort=sort, continued=bool(after), names=frozenset(given))
+    if "q" in given:
+        given |= _search(given["q"])
+    position = {f"after_{place}": value for place, value in enumerate(after or ())}
+    return reader().execute(query, {**given, **position, "caller_id": caller_id, "limit": limit}).all()
+
+
+@lru_cache(maxsize=256)  # to build and describe a statement costs as much as to run it
+def _page(visible: ColumnElement[bool], *, sort: str, continued: bool, names: frozenset[str]) -> Select[Any]:
     column, descending = SORTS[sort]
     keys = (column,) if column is Delivery.id else (column, Delivery.id)
-    query = _ALIVE.where(visible, *_conditions(filters))
-    if after:
-        query = query.where(_beyond(keys, after, descending=descending))
+    query = _ALIVE.where(visible, *(_FILTERS[name] for name in sorted(names)))
+    if continued:
+        query = query.where(_beyond(keys, descending=descending))
     order = [key.desc() if descending else key.asc() for key in keys]
-    return reader().execute(query.order_by(*order).limit(limit)).all()
+    return query.order_by(*order).limit(bindparam("limit"))
+
+
+def _search(q: str) -> dict[str, str]:
+    literal = q.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return {"number": q.upper().replace("-", ""), "pattern": f"%{literal}%"}
 
 
 def position_of(row: Any, *, sort: str) -> tuple[Any, ...]:
@@ -89,51 +111,37 @@ def position(written: Sequence[str]) -> tuple[Any, ...]:
     return (*map(datetime.fromisoformat, times), UUID(last_id))
 
 
-def _beyond(keys: Sequence[Any], position: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
-    typed = tuple_(*(bindparam(None, value, type_=key.type) for key, value in zip(keys, position, strict=True)))
+def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
+    position = tuple_(*(bindparam(f"after_{place}", type_=key.type) for place, key in enumerate(keys)))
     row = tuple_(*keys)
-    beyond: ColumnElement[bool] = row < typed if descending else row > typed
+    beyond: ColumnElement[bool] = row < position if descending else row > position
     return beyond
 
 
-def _conditions(filters: dict[str, Any]) -> list[ColumnElement[bool]]:
-    conditions = [build(value) for name, build in _FILTERS.items() if (value := filters.get(name))]
-    if filters.get("tag"):
-        conditions.append(_has_any_tag(filters["tag"]))
-    return conditions
-
-
-def _has_any_tag(names: Sequence[str]) -> ColumnElement[bool]:
-    tagged = select(delivery_tags.c.delivery_id).join(Tag, Tag.id == delivery_tags.c.tag_id).where(Tag.name.in_(names))
-    return Delivery.id.in_(tagged)
-
-
-def _matching(q: str) -> ColumnElement[bool]:
-    return or_(
-        Delivery.tracking_number == q.upper().replace("-", ""),
-        Delivery.reference == q,
-        Delivery.recipient_name.icontains(q, autoescape=True),
-    )
-
-
-def _late(_wanted: bool) -> ColumnElement[bool]:  # noqa: FBT001  # the value of ?late=true
-    return and_(Delivery.window_latest < clock.now(), Delivery.status.not_in(sorted(TERMINAL)))
-
-
-_FILTERS: dict[str, Any] = {
-    "status": Delivery.status.in_,
-    "courier_id": lambda value: Delivery.courier_id == value,
-    "owner_id": lambda value: Delivery.owner_id == value,
-    "reference": lambda value: Delivery.reference == value,
-    "created_after": lambda value: Delivery.created_at >= value,
-    "created_before": lambda value: Delivery.created_at < value,
-    "updated_after": lambda value: Delivery.updated_at >= value,
-    "updated_before": lambda value: Delivery.updated_at < value,
-    "window_after": lambda value: Delivery.window_latest >= value,
-    "window_before": lambda value: Delivery.window_earliest < value,
-    "unassigned": lambda _: Delivery.courier_id.is_(None),
-    "late": _late,
-    "q": _matching,
+# What each argument of a list means; its value is the parameter of the same name.
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "status": Delivery.status.in_(bindparam("status")),
+    "tag": Delivery.id.in_(
+        select(delivery_tags.c.delivery_id)
+        .join(Tag, Tag.id == delivery_tags.c.tag_id)
+        .where(Tag.name.in_(bindparam("tag")))
+    ),
+    "courier_id": Delivery.courier_id == bindparam("courier_id"),
+    "owner_id": Delivery.owner_id == bindparam("owner_id"),
+    "reference": Delivery.reference == bindparam("reference"),
+    "created_after": Delivery.created_at >= bindparam("created_after"),
+    "created_before": Delivery.created_at < bindparam("created_before"),
+    "updated_after": Delivery.updated_at >= bindparam("updated_after"),
+    "updated_before": Delivery.updated_at < bindparam("updated_before"),
+    "window_after": Delivery.window_latest >= bindparam("window_after"),
+    "window_before": Delivery.window_earliest < bindparam("window_before"),
+    "unassigned": Delivery.courier_id.is_(None),
+    "late": and_(Delivery.window_latest < now(), Delivery.status.not_in(sorted(TERMINAL))),
+    "q": or_(
+        Delivery.tracking_number == bindparam("number"),
+        Delivery.reference == bindparam("q"),
+        func.lower(Delivery.recipient_name).like(func.lower(bindparam("pattern", type_=String())), escape="/"),
+    ),
 }
 _TIMELINE: Select[Any] = (
     select(

@@ -82,7 +82,8 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 def _page(args: dict[str, Any]) -> Response:
     sort, limit = args["sort"], args["limit"]
     after = queries.position(read_cursor(args["cursor"], sort=sort)) if args["cursor"] else None
-    rows = queries.deliveries(visible_to(caller()), sort=sort, after=after, limit=limit + 1, filters=args)
+    visible, caller_id = visible_to(caller()), caller().id
+    rows = queries.deliveries(visible, caller_id=caller_id, sort=sort, after=after, limit=limit + 1, filters=args)
     page = rows[:limit]
     more = write_cursor(sort, *queries.position_of(page[-1], sort=sort)) if len(rows) > limit else None
     return answer({"items": [_shown(row) for row in page], "next_cursor": more})
