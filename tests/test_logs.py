@@ -27,6 +27,9 @@ def _restored_logging():
         for name in (None, "delivery", "gunicorn.error", "gunicorn.access", "rq.worker", "werkzeug")
     ]
     before = [(one, one.level, one.propagate, one.handlers[:]) for one in touched]
+    for one in touched[1:]:  # another test's worker may have left them in its own fashion
+        one.level, one.propagate, one.disabled, one.handlers[:] = logging.NOTSET, True, False, []
+        one.manager._clear_cache()
     yield
     for one, level, propagate, handlers in before:
         one.level, one.propagate, one.handlers[:] = level, propagate, handlers

@@ -51,6 +51,8 @@ def test_a_new_postgres_database_may_copy_another(new_postgres_database):
 def test_redis_keeps_its_data_through_a_kill(redis_server):
     client = redis_server.client()
     client.set("key", "value")
+    # While the disk is slow to sync, the server answers up to two seconds before it writes.
+    wait_until(lambda: client.info("persistence")["aof_buffer_length"] == 0, what="the write", seconds=10)
     redis_server.kill()
     with pytest.raises(redis.ConnectionError):
         client.ping()
