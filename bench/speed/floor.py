@@ -97,7 +97,7 @@ def with_moves(body, status, picked_up):
 def index(environ):
     claims = signed_in(environ)
     limit = int(parse_qs(environ["QUERY_STRING"]).get("limit", ["20"])[0])
-    rows = database().execute(statements.INDEX, {**claims, "limit": limit + 1}).fetchall()
+    rows = database().execute(statements.INDEX.format(limit + 1), claims).fetchall()
     if not rows:
         raise Refused("401 Unauthorized")
     shown = [with_moves(body, status, picked_up) for _, status, picked_up, body in rows[:limit] if body]

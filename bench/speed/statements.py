@@ -25,11 +25,12 @@ WITH found AS (SELECT * FROM deliveries WHERE id = %(id)s AND deleted_at IS NULL
 SELECT d.version, d.status, d.picked_up_at IS NOT NULL, CASE WHEN d.id IS NOT NULL THEN {_BODY} END
 FROM who LEFT JOIN found d ON d.owner_id = who.id"""
 
+# The limit as text: with a parameter PostgreSQL would plan anew each time.
 INDEX = f"""
 WITH {_WHO}
 SELECT d.id, d.status, d.picked_up_at IS NOT NULL, CASE WHEN d.id IS NOT NULL THEN {_BODY} END
 FROM who LEFT JOIN LATERAL (
-    SELECT * FROM deliveries WHERE owner_id = who.id AND deleted_at IS NULL ORDER BY id DESC LIMIT %(limit)s
+    SELECT * FROM deliveries WHERE owner_id = who.id AND deleted_at IS NULL ORDER BY id DESC LIMIT {{}}
 ) d ON true"""
 
 CREATE = f"""
