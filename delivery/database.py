@@ -26,6 +26,8 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as _postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as _sqlite_insert
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
@@ -233,3 +235,8 @@ def after_commit(callback: Callable[[Any], None], argument: Any) -> None:
 def backend() -> Literal["postgresql", "sqlite"]:
     """Return which database this app runs on."""
     return "sqlite" if db.engine.dialect.name == "sqlite" else "postgresql"
+
+
+def upsert(table: Any) -> Any:
+    """Return this database's INSERT, which knows ON CONFLICT; each dialect has one of its own."""
+    return _sqlite_insert(table) if backend() == "sqlite" else _postgresql_insert(table)

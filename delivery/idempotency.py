@@ -16,13 +16,11 @@ from uuid import UUID
 import psycopg
 from flask import Response, current_app, g, request
 from sqlalchemy import Integer, LargeBinary, String, delete, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, backend, db, now, transaction
+from delivery.database import UTC, Base, Json, db, now, transaction, upsert
 from delivery.errors import Conflict, Invalid, Malformed, Unavailable
 from delivery.web import caller
 from delivery.web.documented import takes_header
@@ -106,9 +104,8 @@ def _fingerprint() -> bytes:
 
 def _replay_of(session: Session, key: str) -> Response | None:
     """Claim the key, or return the answer that was given under it."""
-    insert = sqlite_insert if backend() == "sqlite" else postgresql_insert
     values = {"caller_id": caller().id, "key": key, "fingerprint": _fingerprint(), "created_at": clock.now()}
-    claim = insert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)
+    claim = upsert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)
     try:
         if session.execute(claim).one_or_none():
             return None

@@ -183,9 +183,3 @@ def by_number(number: str) -> UUID | None:
     query = select(Delivery.id).where(Delivery.tracking_number == number.upper().replace("-", ""))
     found: UUID | None = reader().execute(query).scalar_one_or_none()
     return found
-
-
-def count_by_status() -> dict[str, int]:
-    """Return how many deliveries there are in each state."""
-    query = select(Delivery.status, func.count()).where(Delivery.deleted_at.is_(None)).group_by(Delivery.status)
-    return dict(reader().execute(query).tuples().all())

@@ -1,14 +1,11 @@
 """Which tags a delivery has."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, delete, literal, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from delivery.database import backend, db, new_id
+from delivery.database import db, new_id, upsert
 from delivery.deliveries.models import Tag, delivery_tags
 
 
@@ -17,16 +14,12 @@ def add_tags(delivery_id: UUID, names: Sequence[str]) -> None:
     if not names:
         return
     new = [{"id": new_id(), "name": name} for name in sorted(names)]
-    db.session.execute(_insert(Tag.__table__).values(new).on_conflict_do_nothing())
+    db.session.execute(upsert(Tag.__table__).values(new).on_conflict_do_nothing())
     wanted = select(literal(delivery_id, Uuid()), Tag.id).where(Tag.name.in_(names))
-    db.session.execute(_insert(delivery_tags).from_select(["delivery_id", "tag_id"], wanted))
+    db.session.execute(upsert(delivery_tags).from_select(["delivery_id", "tag_id"], wanted))
 
 
 def replace_tags(delivery_id: UUID, names: Sequence[str]) -> None:
     """Give a delivery these tags and no others."""
     db.session.execute(delete(delivery_tags).where(delivery_tags.c.delivery_id == delivery_id))
     add_tags(delivery_id, names)
-
-
-def _insert(table: Any) -> Any:
-    return sqlite_insert(table) if backend() == "sqlite" else postgresql_insert(table)

@@ -5,11 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from delivery import clock, events
-from delivery.database import backend, db, new_id
+from delivery.database import db, new_id, upsert
 from delivery.errors import Conflict, NotFound, Unavailable
 from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
 from delivery.users.models import User
@@ -119,18 +117,14 @@ def seed(rows: list[dict[str, Any]]) -> int:
     """Add many users in one statement; those whose address is taken are left out. Returns how many were added."""
     now = clock.now()
     filled = [{**_defaults(now), **row, "id": new_id()} for row in rows]
-    statement = _upsert().on_conflict_do_nothing().returning(_users.c.id)
+    statement = upsert(_users).on_conflict_do_nothing().returning(_users.c.id)
     return len(db.session.execute(statement, filled).all())
 
 
 def _insert_unless_taken(**fields: Any) -> UUID | None:
-    statement = _upsert().values({**_defaults(clock.now()), **fields}).on_conflict_do_nothing()
+    statement = upsert(_users).values({**_defaults(clock.now()), **fields}).on_conflict_do_nothing()
     user_id: UUID | None = db.session.execute(statement.returning(_users.c.id)).scalar_one_or_none()
     return user_id
-
-
-def _upsert() -> Any:
-    return sqlite_insert(_users) if backend() == "sqlite" else postgresql_insert(_users)
 
 
 def _defaults(now: Any) -> dict[str, Any]:

@@ -5,10 +5,8 @@ from typing import Any
 
 import orjson
 from sqlalchemy import insert, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from delivery.database import backend, db, new_id
+from delivery.database import backend, db, new_id, upsert
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
 from delivery.deliveries.seeding.goods import TAGS
 from delivery.deliveries.seeding.rows import Rows, invent
@@ -56,7 +54,6 @@ def _plain(value: Any) -> Any:
 
 
 def _tag_ids() -> dict[str, Any]:
-    upsert = (sqlite_insert if backend() == "sqlite" else postgresql_insert)(Tag)
     new = [{"id": new_id(), "name": name} for name in TAGS]
-    db.session.execute(upsert.values(new).on_conflict_do_nothing())
+    db.session.execute(upsert(Tag).values(new).on_conflict_do_nothing())
     return dict(db.session.execute(select(Tag.name, Tag.id).where(Tag.name.in_(TAGS))).all())
