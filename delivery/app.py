@@ -17,6 +17,7 @@ from delivery.notifications import cli as notifications_cli
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
+from delivery.policy import POLICY
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import cli as users_cli
 from delivery.users import passwords
@@ -48,7 +49,7 @@ def _add_parts(app: Flask) -> None:
     notifications.init_app(app, COMPOSERS)
     sessions.init_app(app)
     passwords.init_app(app)
-    callers.init_app(app, access.identify)
+    callers.init_app(app, access.identify, POLICY)
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
         CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)

@@ -11,6 +11,7 @@ from delivery.database import transaction
 from delivery.users import passwords
 from delivery.users.access import user_for
 from delivery.users.schemas import Accepted, UserOut, user_out
+from delivery.users.states import Part
 from delivery.web import Blueprint, accepted, answer, caller, no_content, public, signed_in, single
 
 blp = Blueprint(
@@ -60,7 +61,7 @@ def logout() -> Response:
 @blp.response(200, UserOut)
 def me() -> Response:
     """Read your own account."""
-    return single(user_out(user_for(caller(), caller().id, "read")))
+    return single(user_out(user_for(caller(), caller().id, frozenset({Part.SELF}))))
 
 
 @blp.route("/request-verification", methods=("POST",))

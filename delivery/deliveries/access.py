@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +15,7 @@ from delivery.errors import Forbidden, NotFound
 from delivery.users.states import Role
 from delivery.web import Caller
 
-
-class Action(StrEnum):
-    READ = "read"
-    EDIT = "edit"
-    DELETE = "delete"
-    MOVE = "move"
-
-
-_EVERYTHING = frozenset(Action)
-# What each part may do to a delivery that it sees; which moves it may make stands in states.py.
-_MAY: Mapping[Part, frozenset[Action]] = {
-    Part.OWNER: _EVERYTHING,
-    Part.COURIER: frozenset({Action.READ, Action.MOVE}),
-    Part.DISPATCHER: _EVERYTHING,
-}
+EVERYBODY = frozenset(Part)
 _ALL_SEEING = frozenset({Role.DISPATCHER, Role.ADMIN})
 
 
@@ -40,6 +25,7 @@ class Permit:
 
     caller: Caller
     delivery_id: UUID
+    may: frozenset[str] = EVERYBODY
 
 
 def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
@@ -66,8 +52,8 @@ def visible_to(caller: Caller) -> ColumnElement[bool]:
     return _VISIBLE.get(caller.role, false())
 
 
-def check(caller: Caller, row: Any, action: Action) -> None:
-    """Refuse what a caller may not do.
+def check(caller: Caller, row: Any, may: frozenset[str]) -> None:
+    """Refuse whoever is none of `may` to a delivery.
 
     Raises:
         NotFound: it is not the caller's to see, or deleted.
@@ -76,19 +62,19 @@ def check(caller: Caller, row: Any, action: Action) -> None:
     parts = parts_of(caller, row) if row is not None and row.deleted_at is None else frozenset()
     if not parts:
         raise NotFound
-    if not any(action in _MAY[part] for part in parts):
+    if not parts & may:
         raise Forbidden("You may see this delivery, but not change it like this.")
 
 
-def delivery_for(caller: Caller, delivery_id: UUID, action: str) -> Row[Any]:
+def delivery_for(caller: Caller, delivery_id: UUID, may: frozenset[str] = EVERYBODY) -> Row[Any]:
     """Return a delivery's columns for reading."""
     row = reader().execute(DELIVERY_BY_ID, {"id": delivery_id}).one_or_none()
-    check(caller, row, Action(action))
+    check(caller, row, may)
     assert row is not None  # noqa: S101  # check() has refused
     return row
 
 
-def permit_for(caller: Caller, delivery_id: UUID, action: str) -> Permit:
+def permit_for(caller: Caller, delivery_id: UUID, may: frozenset[str]) -> Permit:
     """Return leave to change a delivery."""
-    delivery_for(caller, delivery_id, action)
-    return Permit(caller, delivery_id)
+    delivery_for(caller, delivery_id, may)
+    return Permit(caller, delivery_id, may)

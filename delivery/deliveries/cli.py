@@ -24,7 +24,7 @@ from delivery.cli import (
 )
 from delivery.database import reader, transaction
 from delivery.deliveries import seeding, services
-from delivery.deliveries.access import Action, Permit, delivery_for
+from delivery.deliveries.access import Permit, delivery_for
 from delivery.deliveries.queries import by_number, stuck, timeline
 from delivery.deliveries.schemas import MoveIn, delivery_out, event_out
 from delivery.deliveries.states import State
@@ -131,7 +131,7 @@ def _find(number_or_id: str) -> Row[Any]:
         delivery_id = by_number(number_or_id)
     try:
         if delivery_id:
-            return delivery_for(BY, delivery_id, Action.READ)
+            return delivery_for(BY, delivery_id)
     except NotFound:
         pass
     raise NotFound(f"There is no delivery {number_or_id}, or it is deleted.")

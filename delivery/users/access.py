@@ -6,23 +6,35 @@ from sqlalchemy import Row, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.database import reader
-from delivery.errors import NotFound
+from delivery.errors import Forbidden, NotFound
 from delivery.users.models import User
-from delivery.users.states import Role
+from delivery.users.states import Part, Role
 from delivery.web import Caller
 
 _BY_ID = select(*User.__table__.columns).where(User.id == bindparam("id"), User.erased_at.is_(None))
 
 
-def user_for(caller: Caller, user_id: UUID | None, _action: str) -> Row[tuple[object, ...]]:
-    """Return the columns of a user whom the caller may read and change.
+def parts_of(caller: Caller, user_id: UUID | None) -> frozenset[Part]:
+    """Return what a caller is to an account."""
+    parts = set()
+    if caller.id == user_id:
+        parts.add(Part.SELF)
+    if caller.role == Role.ADMIN:
+        parts.add(Part.ADMIN)
+    return frozenset(parts)
+
+
+def user_for(caller: Caller, user_id: UUID | None, may: frozenset[str]) -> Row[tuple[object, ...]]:
+    """Return the columns of a user to whom the caller is one of `may`.
 
     Raises:
         NotFound: nobody has this id, or it is not the caller's business.
+        Forbidden: it is, but not like this.
     """
-    if caller.role != Role.ADMIN and caller.id != user_id:
-        raise NotFound
-    row = reader().execute(_BY_ID, {"id": user_id}).one_or_none()
+    parts = parts_of(caller, user_id)
+    row = reader().execute(_BY_ID, {"id": user_id}).one_or_none() if parts else None
     if row is None:
         raise NotFound
+    if not parts & may:
+        raise Forbidden("You may see this account, but not do this to it.")
     return row

@@ -19,7 +19,6 @@ from delivery.web import (
     answer,
     caller,
     created,
-    for_roles,
     found,
     if_match,
     no_content,
@@ -68,7 +67,6 @@ def _register(fields: dict[str, Any]) -> Response:
 
 @blp.route("")
 @signed_in
-@for_roles(Role.ADMIN)
 @blp.errors(400, 401, 403, 422)
 @blp.arguments(UserArgs, location="query")
 @blp.response(200, UserPage)
@@ -83,7 +81,7 @@ def index(args: dict[str, Any]) -> Response:
 
 @blp.route("/<uuid:user_id>")
 @signed_in
-@found(user_for, "read")
+@found(user_for)
 @blp.errors(401, 404)
 @blp.response(200, UserOut)
 def show(user: Any) -> Response:
@@ -93,7 +91,7 @@ def show(user: Any) -> Response:
 
 @blp.route("/<uuid:user_id>", methods=("PATCH",))
 @signed_in
-@found(user_for, "change")
+@found(user_for)
 @blp.errors(400, 401, 403, 404, 412, 413, 415, 422, 428)
 @blp.arguments(UserPatch)
 @blp.response(200, UserOut)
@@ -108,7 +106,7 @@ def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
 
 @blp.route("/<uuid:user_id>", methods=("DELETE",))
 @signed_in
-@found(user_for, "delete")
+@found(user_for)
 @blp.errors(400, 401, 404, 409, 412, 428)
 @blp.response(204)
 @if_match

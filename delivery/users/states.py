@@ -1,4 +1,4 @@
-"""The roles a user can have; plain Python."""
+"""The roles a user can have, and what one is to an account; plain Python."""
 
 from enum import StrEnum
 
@@ -9,4 +9,11 @@ class Role(StrEnum):
     CUSTOMER = "customer"
     COURIER = "courier"
     DISPATCHER = "dispatcher"
+    ADMIN = "admin"
+
+
+class Part(StrEnum):
+    """What a person is to an account."""
+
+    SELF = "self"
     ADMIN = "admin"

@@ -2,7 +2,7 @@
 
 from delivery.web.answers import accepted, answer, created, dump_json, etag_of, no_content, single
 from delivery.web.blueprint import Blueprint
-from delivery.web.callers import Caller, caller, for_roles, found, public, signed_in, signed_in_or_not
+from delivery.web.callers import Caller, caller, found, public, signed_in, signed_in_or_not
 from delivery.web.preconditions import Expected, if_match, if_match_optional
 from delivery.web.schema import Flag, Line, Number, Paragraph, Schema, Time, Whole
 
@@ -23,7 +23,6 @@ __all__ = [
     "created",
     "dump_json",
     "etag_of",
-    "for_roles",
     "found",
     "if_match",
     "if_match_optional",

@@ -1,4 +1,4 @@
-"""Who asks: the decorators that come first, so that 401, 403 and 404 precede any look at the body."""
+"""Who asks, and may they: the decorators that come first, so that 401, 403 and 404 precede any look at the body."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,27 +9,34 @@ from uuid import UUID
 from flask import Flask, current_app, g, request
 
 from delivery.errors import Forbidden
+from delivery.web.rules import Policy, Rule
 
 View = TypeVar("View", bound=Callable[..., Any])
-_KEY = "delivery.identify"
+_IDENTIFY, _POLICY = "delivery.identify", "delivery.policy"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who acts: the person behind a request, or nobody in person (`cli`, `system`)."""
+    """Who acts: the person behind a request, or nobody in person (`cli`, `system`).
+
+    `scopes` limits an API key (`api_key`); a person who is signed in has none and needs none.
+    """
 
     id: UUID | None
     role: str
     session_id: UUID | None = None
     kind: str = "user"
+    key_id: UUID | None = None
+    scopes: frozenset[str] | None = None
 
 
 Identify = Callable[[str], Caller]
 
 
-def init_app(app: Flask, identify: Identify) -> None:
-    """Give the app its way to turn an Authorization header into a caller; it raises Unauthorized."""
-    app.extensions[_KEY] = identify
+def init_app(app: Flask, identify: Identify, policy: Policy) -> None:
+    """Give the app its way to turn an Authorization header into a caller, and its table of who may call what."""
+    app.extensions[_IDENTIFY] = identify
+    app.extensions[_POLICY] = policy
 
 
 def caller() -> Caller:
@@ -38,12 +45,22 @@ def caller() -> Caller:
     return found
 
 
+def rule() -> Rule:
+    """Return the policy's row of this request's endpoint.
+
+    Raises:
+        KeyError: it has none; tests/test_policy.py does not let that happen.
+    """
+    policy: Policy = current_app.extensions[_POLICY]
+    return policy[request.endpoint or ""]
+
+
 def signed_in(view: View) -> View:
-    """Require a valid access token."""
+    """Require valid credentials, and a role and scope that the policy lets in."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        g.caller = current_app.extensions[_KEY](request.headers.get("Authorization", ""))
+        g.caller = _identified(request.headers.get("Authorization", ""))
         return view(*args, **kwargs)
 
     wrapper.access = "signed_in"  # type: ignore[attr-defined]  # test_architecture.py reads it
@@ -62,12 +79,12 @@ def public(view: View) -> View:
 
 
 def signed_in_or_not(view: View) -> View:
-    """Let everybody in; a bearer token, when one is sent, must be valid, and says who asks."""
+    """Let everybody in; credentials, when they are sent, must be valid, and say who asks."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         header = request.headers.get("Authorization", "")
-        g.caller = current_app.extensions[_KEY](header) if header.lower().startswith("bearer ") else None
+        g.caller = _identified(header) if header.lower().startswith("bearer ") else None
         return view(*args, **kwargs)
 
     return _needing_nobody(wrapper)  # type: ignore[return-value]
@@ -79,29 +96,32 @@ def _needing_nobody(view: View) -> View:
     return view
 
 
-def for_roles(*roles: str) -> Callable[[View], View]:
-    """Allow only these roles; comes below signed_in."""
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if caller().role not in roles:
-                raise Forbidden("Your role does not allow this.")
-            return view(*args, **kwargs)
-
-        return wrapper  # type: ignore[return-value]
-
-    return decorate
+def _identified(header: str) -> Caller:
+    found: Caller = current_app.extensions[_IDENTIFY](header)
+    asked = rule()
+    if found.scopes is not None and asked.scope not in found.scopes:
+        raise _insufficient(asked.scope)
+    if asked.roles is not None and found.role not in asked.roles:
+        raise Forbidden("Your role does not allow this.")
+    return found
 
 
-def found(access: Callable[..., Any], action: str) -> Callable[[View], View]:
-    """Reach the path's object through `access(caller, id, action)`, and hand what it grants to the view."""
+def _insufficient(scope: str | None) -> Forbidden:
+    """Build the answer to an API key that may not (RFC 6750, 3.1)."""
+    if scope is None:
+        return Forbidden("No API key may do this; sign in.", code="insufficient_scope")
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    return Forbidden(f"This needs an API key with the scope {scope}.", code="insufficient_scope", headers=challenge)
+
+
+def found(access: Callable[..., Any]) -> Callable[[View], View]:
+    """Reach the path's object through `access(caller, id, parts)`, and hand what it grants to the view."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def wrapper(**path: UUID) -> Any:
             [object_id] = path.values()
-            return view(access(caller(), object_id, action))
+            return view(access(caller(), object_id, rule().parts))
 
         return wrapper  # type: ignore[return-value]
 

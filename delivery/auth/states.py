@@ -1,0 +1,14 @@
+"""What an API key can be given leave for; plain Python."""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """`resource:verb`; a key does nothing that its owner's role does not allow, whatever its scopes are."""
+
+    DELIVERIES_READ = "deliveries:read"
+    DELIVERIES_WRITE = "deliveries:write"
+    DELIVERIES_MOVE = "deliveries:move"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    AUDIT_READ = "audit:read"

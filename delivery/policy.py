@@ -1,0 +1,39 @@
+"""The table: who may call what. An endpoint without a row cannot be called and fails the build.
+
+docs/security.md shows it; tests/test_policy.py tries every cell of it.
+"""
+
+from delivery.auth.states import Scope
+from delivery.deliveries.states import Part
+from delivery.users.states import Part as Account
+from delivery.users.states import Role
+from delivery.web.rules import Policy, of_object, public, signed_in
+
+_SELF_OR_ADMIN = (Account.SELF, Account.ADMIN)
+
+POLICY: Policy = {
+    "health.healthz": public(),
+    "health.readyz": public(),
+    # Signing in and out
+    "auth.login": public(),
+    "auth.logout": signed_in(),
+    "auth.me": signed_in(scope=Scope.USERS_READ),
+    "auth.request_verification": public(),
+    "auth.verify_email_page": public(),
+    "auth.verify_email": public(),
+    # Accounts
+    "users.register": public(scope=Scope.USERS_WRITE),
+    "users.index": signed_in(scope=Scope.USERS_READ, roles={Role.ADMIN}),
+    "users.show": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_READ),
+    "users.change": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_WRITE),
+    "users.delete": of_object(*_SELF_OR_ADMIN),
+    # Deliveries; couriers see what is assigned to them, and create nothing
+    "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
+    "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
+    "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
+    "deliveries.delete": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
+    "deliveries.move": of_object(*Part, scope=Scope.DELIVERIES_MOVE),
+    "deliveries.timeline": of_object(*Part, scope=Scope.DELIVERIES_READ),
+}

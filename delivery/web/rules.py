@@ -1,0 +1,37 @@
+"""What a row of the policy says: which roles, which scope of an API key, and what one must be to the object."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who may call an endpoint.
+
+    `roles`: None for every role. `scope`: what an API key must have; None keeps all keys out, since some things only a
+    person does. `parts`: for an endpoint about one object, what the caller must be to it; whoever is nothing to it
+    does not see that it exists. `public`: nobody has to sign in.
+    """
+
+    roles: frozenset[str] | None = None
+    scope: str | None = None
+    parts: frozenset[str] = frozenset()
+    public: bool = False
+
+
+Policy = Mapping[str, Rule]  # by endpoint, as Flask names it
+
+
+def public(*, scope: str | None = None) -> Rule:
+    """Let everybody in; `scope` is for a key that is sent all the same."""
+    return Rule(public=True, scope=scope)
+
+
+def signed_in(*, scope: str | None = None, roles: Iterable[str] | None = None) -> Rule:
+    """Let in whoever is signed in, or has one of the roles."""
+    return Rule(scope=scope, roles=None if roles is None else frozenset(roles))
+
+
+def of_object(*parts: str, scope: str | None = None) -> Rule:
+    """Let in whoever is one of these to the object that the path names."""
+    return Rule(scope=scope, parts=frozenset(parts))
