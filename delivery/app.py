@@ -8,6 +8,8 @@ from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from delivery import database, events, logs, notifications
+from delivery.audit import cli as audit_cli
+from delivery.audit.routes import blp as audit_blueprint
 from delivery.auth import access, sessions
 from delivery.auth.routes import blp as auth_blueprint
 from delivery.deliveries import cli as deliveries_cli
@@ -61,12 +63,19 @@ def _add_parts(app: Flask) -> None:
 def _add_blueprints(app: Flask) -> None:
     app.url_map.strict_slashes = False
     problems.init_app(app)
-    for blueprint in (auth_blueprint, users_blueprint, deliveries_blueprint, health_blueprint, api_documents.pages):
+    for blueprint in (
+        auth_blueprint,
+        users_blueprint,
+        deliveries_blueprint,
+        audit_blueprint,
+        health_blueprint,
+        api_documents.pages,
+    ):
         app.register_blueprint(blueprint)
 
 
 def _add_commands(app: Flask) -> None:
-    for group in (users_cli.group, deliveries_cli.group, notifications_cli.group):
+    for group in (users_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
         app.cli.add_command(command)

@@ -40,7 +40,7 @@ from uuid_utils.compat import uuid7 as _uuid7
 from delivery import clock, sqlite
 
 _READ_ENGINE = "delivery.read_engine"
-_AFTER_COMMIT = "delivery.after_commit"
+_BEFORE_COMMIT, _AFTER_COMMIT = "delivery.before_commit", "delivery.after_commit"
 
 
 class Base(DeclarativeBase):
@@ -210,12 +210,14 @@ def _close_reader(_error: BaseException | None) -> None:
 def transaction() -> Iterator[Session]:
     """Open the one transaction of a request or job: commit at the end, roll back on any error.
 
-    What was given to after_commit() runs when the commit has succeeded.
+    What was given to before_commit() runs last in it; what was given to after_commit(), when it has succeeded.
     """
     session = db.session()
-    session.info[_AFTER_COMMIT] = {}
+    session.info[_BEFORE_COMMIT], session.info[_AFTER_COMMIT] = {}, {}
     try:
         yield session
+        for write, items in session.info.pop(_BEFORE_COMMIT).items():
+            write(items)
         session.commit()
     except BaseException:
         session.rollback()
@@ -225,6 +227,14 @@ def transaction() -> Iterator[Session]:
         session.close()
     for callback, argument in callbacks:
         callback(argument)
+
+
+def before_commit(write: Callable[[list[Any]], None], item: Any) -> None:
+    """Call write(items) once, as the last work of the current transaction: for what everybody must take turns at.
+
+    The lock that it takes is then held for no longer than the commit, and nobody who holds it waits for another.
+    """
+    db.session().info[_BEFORE_COMMIT].setdefault(write, []).append(item)
 
 
 def after_commit(callback: Callable[[Any], None], argument: Any) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 
 from delivery import clock
 from delivery.cli import (
+    CLI,
     Checked,
     Group,
     examples,
@@ -37,11 +38,10 @@ from delivery.users import services as users
 from delivery.users.cli import EMAIL
 from delivery.users.models import User
 from delivery.users.states import Role
-from delivery.web import Caller, Expected, Line
+from delivery.web import Expected, Line
 
 group = Group("deliveries", help="Deliveries: seed, show, move, find stuck ones.")
 
-BY = Caller(id=None, role=Role.ADMIN, kind="cli")
 NUMBER_OR_ID = Checked(Line(100), name="text")
 _MOVE = MoveIn().fields
 _BATCH = 500
@@ -131,7 +131,7 @@ def _find(number_or_id: str) -> Row[Any]:
         delivery_id = by_number(number_or_id)
     try:
         if delivery_id:
-            return delivery_for(BY, delivery_id)
+            return delivery_for(CLI, delivery_id)
     except NotFound:
         pass
     raise NotFound(f"There is no delivery {number_or_id}, or it is deleted.")
@@ -146,7 +146,7 @@ def _find(number_or_id: str) -> Row[Any]:
 def show(number_or_id: str, *, as_json: bool) -> None:
     """Show a delivery with its history and its messages, by tracking number or id."""
     row = _find(number_or_id)
-    body = delivery_out(row, allowed=services.allowed_for(BY, row))
+    body = delivery_out(row, allowed=services.allowed_for(CLI, row))
     history = [event_out(event, staff=True) for event in timeline(row.id, after=0, limit=_MOST_EVENTS)]
     messages = [_message(one) for one in reversed(newest(Filter(delivery_id=row.id), limit=_MOST_MESSAGES))]
     if as_json:
@@ -217,12 +217,12 @@ def move(
     seen = _find(number_or_id)
     given: dict[str, Any] = {"courier_id": _user_id(courier) if courier else None, **words}
     with rehearsable(dry_run=dry_run) as session:
-        changed = services.move(Permit(BY, seen.id), to=State(state), expected=Expected(None), **given)
+        changed = services.move(Permit(CLI, seen.id), to=State(state), expected=Expected(None), **given)
         mine = (OutboxMessage.delivery_id == changed.id, OutboxMessage.seq == changed.version)
         rows = session.execute(select(OutboxMessage.audience, OutboxMessage.channel).where(*mine)).all()
     told = [{"audience": row.audience, "channel": row.channel} for row in rows]
     if as_json:
-        body = delivery_out(changed, allowed=services.allowed_for(BY, changed))
+        body = delivery_out(changed, allowed=services.allowed_for(CLI, changed))
         print_json({"dry_run": dry_run, "from": seen.status, "delivery": body, "messages": told})
         return
     listed = ", ".join(f"{one['audience']} by {one['channel']}" for one in told) or "nobody"
