@@ -85,6 +85,17 @@ class Invalid(AppError):
     status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "validation_failed"
 
 
+class TooMany(AppError):
+    """A limit is reached (RFC 6585, 4); `most` is how many it allows, and there is room again in so many seconds."""
+
+    status, code = HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"
+
+    def __init__(self, detail: str, *, most: int, retry_after_seconds: int) -> None:
+        reset = str(retry_after_seconds)
+        limit = {"RateLimit-Limit": str(most), "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
+        super().__init__(detail, headers={"Retry-After": reset, **limit})
+
+
 class Unavailable(AppError):
     """A part that we need is down or busy; trying again later may help."""
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from delivery import idempotency
+from delivery import idempotency, limits
 from delivery.auth import sessions
 from delivery.database import transaction
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 600.0
 BATCH_SIZE = 1000
 # Each deletes up to so many rows and returns how many it deleted.
-CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge)
+CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge)
 
 
 class Housekeeping:
