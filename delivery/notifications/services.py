@@ -12,10 +12,10 @@ from delivery.database import after_commit, db, new_id, now
 from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import (
-    LINK_LIFE_SECONDS,
+    ACCOUNT_MAILS,
     REPEATED_AS_NEW,
     RESENDABLE,
-    SHORT_LIFE_SECONDS,
+    SMS_LIFE_SECONDS,
     Channel,
     MessageState,
     lifetime_seconds,
@@ -23,7 +23,7 @@ from delivery.notifications.states import (
 
 _messages = OutboxMessage.__table__
 # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
-_LIVES = (SHORT_LIFE_SECONDS, LINK_LIFE_SECONDS)
+_LIVES = tuple({SMS_LIFE_SECONDS, *ACCOUNT_MAILS.values()})
 _EXPIRY = case(*((bindparam(f"lives_{seconds}", type_=Boolean), now(plus=seconds)) for seconds in _LIVES))
 _ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.

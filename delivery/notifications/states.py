@@ -45,16 +45,16 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.MAIL: (0, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR),
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
-# For how long a message is of use at all; whoever is not named here never expires.
-SHORT_LIFE_SECONDS, LINK_LIFE_SECONDS = 2 * HOUR, 24 * HOUR
-_ABOUT_AN_ADDRESS = frozenset({"verify_email", "already_registered"})
+# Mails about an account, and for how long after its request each is of use.
+ACCOUNT_MAILS: dict[str, int] = {"verify_email": 24 * HOUR, "already_registered": 24 * HOUR}
+SMS_LIFE_SECONDS = 2 * HOUR
 
 
 def lifetime_seconds(channel: str, template: str) -> int | None:
     """Return for how long after its request a message may still be sent; None: for ever."""
     if channel == Channel.SMS:
-        return SHORT_LIFE_SECONDS
-    return LINK_LIFE_SECONDS if template in _ABOUT_AN_ADDRESS else None
+        return SMS_LIFE_SECONDS
+    return ACCOUNT_MAILS.get(template)
 
 
 JITTER = 0.2
@@ -62,7 +62,7 @@ RETRY_AFTER_MAX_SECONDS = 24 * HOUR
 
 # Templates that may reach a person twice: a second link is harmless, none is not. Of all others a worker that died
 # while it sent leaves an uncertain row, which nobody sends again but a person.
-REPEATABLE = frozenset({"verify_email", "already_registered"})
+REPEATABLE = frozenset(ACCOUNT_MAILS)
 
 _SETTLED: dict[Outcome, MessageState] = {
     Outcome.SENT: MessageState.SENT,

@@ -5,7 +5,7 @@ import pytest
 from delivery.database import transaction
 from delivery.notifications import attempts, claims
 from delivery.notifications.held import Result
-from delivery.notifications.states import LADDERS, SHORT_LIFE_SECONDS, Channel, Outcome, after
+from delivery.notifications.states import LADDERS, SMS_LIFE_SECONDS, Channel, Outcome, after
 from tests.notifications.conftest import ONCE, REPEATABLE
 
 
@@ -62,7 +62,7 @@ def test_no_provider_can_put_us_off_for_more_than_a_day(outbox):
 
 def test_an_attempt_that_would_come_too_late_is_not_waited_for(outbox, travel):
     [identity] = outbox.add_many(1, channel=Channel.SMS)
-    travel(seconds=SHORT_LIFE_SECONDS - 20)
+    travel(seconds=SMS_LIFE_SECONDS - 20)
     end(begin("sms"), Outcome.TEMPORARY)
     row = outbox.row(identity)
     assert (row.state, row.settled_at is None) == ("dead", False)

@@ -10,7 +10,7 @@ from sqlalchemy import event
 from delivery.database import db, transaction
 from delivery.notifications import attempts, claims
 from delivery.notifications.held import Result
-from delivery.notifications.states import SHORT_LIFE_SECONDS, Channel, Outcome
+from delivery.notifications.states import SMS_LIFE_SECONDS, Channel, Outcome
 from tests.notifications.conftest import ONCE, REPEATABLE, new_message
 
 
@@ -146,7 +146,7 @@ def test_a_message_that_kills_every_worker_dies_at_last(outbox, travel):
 
 def test_what_has_expired_is_dead_and_does_not_hide_what_is_behind_it(outbox, travel):
     late = outbox.add_many(3, channel=Channel.SMS)
-    travel(seconds=SHORT_LIFE_SECONDS + 1)
+    travel(seconds=SMS_LIFE_SECONDS + 1)
     [good] = outbox.add_many(1, channel=Channel.SMS)
     assert [message.id for message in claim(channel="sms", limit=2)] == [good]
     assert {(outbox.row(one).state, outbox.row(one).error_class) for one in late} == {("dead", "expired")}

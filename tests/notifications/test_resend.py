@@ -11,7 +11,7 @@ from delivery.notifications import cli, jobs, queries
 from delivery.notifications.channels import Failure
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import resend
-from delivery.notifications.states import SHORT_LIFE_SECONDS, Channel, MessageState
+from delivery.notifications.states import SMS_LIFE_SECONDS, Channel, MessageState
 from tests.notifications.conftest import new_message, on_sqlite
 
 
@@ -108,7 +108,7 @@ def test_a_message_gets_the_time_it_had_at_first_however_often_it_is_sent(outbox
         travel(hours=5)
         again(identity)
         row = outbox.row(identity)
-        assert (row.expires_at - row.next_at).total_seconds() == pytest.approx(SHORT_LIFE_SECONDS, abs=0.01)
+        assert (row.expires_at - row.next_at).total_seconds() == pytest.approx(SMS_LIFE_SECONDS, abs=0.01)
         with db.engine.begin() as connection:
             connection.execute(update(OutboxMessage.__table__).values(state="dead", settled_at=row.next_at))
 

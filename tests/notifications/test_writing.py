@@ -12,7 +12,7 @@ from delivery import clock, logs
 from delivery.database import new_id, transaction
 from delivery.notifications import alarm
 from delivery.notifications.services import NewMessage, add
-from delivery.notifications.states import SHORT_LIFE_SECONDS, Channel
+from delivery.notifications.states import SMS_LIFE_SECONDS, Channel
 from tests.notifications.conftest import new_message
 
 
@@ -87,14 +87,14 @@ def test_a_text_message_is_too_late_after_two_hours(outbox):
     mail, sms = outbox.add(new_message(), new_message(channel=Channel.SMS))
     assert outbox.row(mail).expires_at is None
     row = outbox.row(sms)
-    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SHORT_LIFE_SECONDS, abs=5)
+    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SMS_LIFE_SECONDS, abs=5)
 
 
 def test_the_database_alone_knows_when_it_is_too_late(outbox, monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: datetime(2001, 1, 1, tzinfo=UTC))
     [identity] = outbox.add(new_message(channel=Channel.SMS))
     row = outbox.row(identity)
-    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SHORT_LIFE_SECONDS, abs=0.01)
+    assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(SMS_LIFE_SECONDS, abs=0.01)
 
 
 def test_a_message_knows_the_request_that_caused_it(outbox):
