@@ -73,7 +73,7 @@ def verify(head: str | None, *, as_json: bool) -> None:
 
     The log is a chain: each entry's hash covers the entry and the hash before. Whoever rewrites the whole rest of it,
     or cuts off its end, is found only by a head kept elsewhere: keep what this prints, and give it back as --head.
-    `flask cron` logs the head every hour. Exit code 1 when something was changed.
+    `flask cron` logs the head when it has grown. Exit code 1 when something was changed.
     """
     verdict = services.verify()
     lost = head is not None and not services.holds(head)

@@ -110,6 +110,12 @@ def head_of(seq: int, hash_: bytes | None) -> str | None:
     return f"{seq}:{hash_.hex()}" if hash_ else None
 
 
+def head() -> str | None:
+    """Return the log's newest entry as `seq:hash`."""
+    newest = reader().execute(_NEWEST).one_or_none()
+    return head_of(newest.seq, newest.hash) if newest else None
+
+
 def holds(head: str) -> bool:
     """Tell whether an entry that was the head once is in the log as it was then."""
     seq, _, expected = head.partition(":")

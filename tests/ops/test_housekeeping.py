@@ -3,8 +3,10 @@
 import pytest
 from sqlalchemy import func, select
 
+from delivery import audit
+from delivery.audit import services
 from delivery.auth.models import AuthSession
-from delivery.database import db
+from delivery.database import db, transaction
 from delivery.idempotency import KEPT_HOURS, IdempotencyKey
 from delivery.ops import housekeeping
 from delivery.ops.housekeeping import Housekeeping
@@ -70,3 +72,24 @@ def test_between_two_rounds_nothing_is_asked(app, keyed, travel, count_statement
         keeper.do()
 
     assert statements == []
+
+
+def test_the_audit_logs_head_is_logged_when_it_has_grown(app, caplog):
+    def heads():
+        caplog.clear()
+        keeper._due_at = 0.0
+        with app.app_context():
+            keeper.do()
+        return [record.code for record in caplog.records if "head" in record.msg]
+
+    caplog.set_level("INFO")
+    keeper = Housekeeping()
+    assert heads() == []
+    for _ in range(2):
+        with app.app_context(), transaction():
+            audit.record("a.done")
+        with app.app_context():
+            newest = services.head()
+            assert services.holds(newest)
+        assert heads() == [newest]
+        assert heads() == []
