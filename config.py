@@ -172,6 +172,8 @@ class Config:
     SECRET_KEY: str = env(TEXT, OWN_SECRET, "Signs links and cursors; required in production: 32 bytes or more.")
     JWT_SECRET_KEY: str = env(TEXT, OWN_SECRET, "Signs access tokens; required in production: 32 bytes or more.")
     ACCESS_TOKEN_EXPIRE_MINUTES: int = env(number(1, 1440), "30", "Life of an access token.")
+    REFRESH_TOKEN_IDLE_DAYS: int = env(number(1, 365), "14", "Days without a refresh after which a session ends.")
+    SESSION_MAX_DAYS: int = env(number(1, 3650), "90", "Days after which everybody must sign in again.")
     REQUIRE_VERIFIED_EMAIL: bool = env(
         FLAG, in_development("false", "true"), "Whether login waits for a verified e-mail address."
     )

@@ -12,6 +12,7 @@ from delivery.audit import cli as audit_cli
 from delivery.audit.routes import blp as audit_blueprint
 from delivery.auth import access, sessions
 from delivery.auth.routes import blp as auth_blueprint
+from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.extensions import mail
@@ -65,6 +66,7 @@ def _add_blueprints(app: Flask) -> None:
     problems.init_app(app)
     for blueprint in (
         auth_blueprint,
+        sessions_blueprint,
         users_blueprint,
         deliveries_blueprint,
         audit_blueprint,

@@ -16,11 +16,17 @@ POLICY: Policy = {
     "health.readyz": public(),
     # Signing in and out
     "auth.login": public(),
+    "auth.refresh": public(),
     "auth.logout": signed_in(),
+    "auth.logout_all": signed_in(),
     "auth.me": signed_in(scope=Scope.USERS_READ),
     "auth.request_verification": public(),
     "auth.verify_email_page": public(),
     "auth.verify_email": public(),
+    "sessions.index": signed_in(),
+    "sessions.end": of_object(Account.SELF),
+    "sessions.of_user": of_object(*_SELF_OR_ADMIN),
+    "sessions.end_of_user": of_object(*_SELF_OR_ADMIN),
     # Accounts
     "users.register": public(scope=Scope.USERS_WRITE),
     "users.index": signed_in(scope=Scope.USERS_READ, roles={Role.ADMIN}),

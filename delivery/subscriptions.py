@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from delivery.auth import messages as auth_messages
-from delivery.auth.events import VerificationRequested
+from delivery.auth.events import RefreshTokenReused, VerificationRequested
 from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
@@ -26,6 +26,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     VerificationRequested: [_tell(auth_messages.registered)],
     AddressTaken: [_tell(auth_messages.address_taken)],
     AccessRevoked: [end_all],
+    RefreshTokenReused: [_tell(auth_messages.session_revoked)],
     UserLeft: [release_user, lambda fact: forget(fact.user_id)],
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
@@ -33,6 +34,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
 }
 COMPOSERS: Mapping[str, Composer] = {
     auth_messages.VERIFY: auth_messages.compose_verification,
-    auth_messages.TAKEN: auth_messages.compose_taken,
+    auth_messages.TAKEN: auth_messages.compose_notice,
+    auth_messages.REVOKED: auth_messages.compose_notice,
     **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
 }

@@ -24,8 +24,8 @@ def delivery_in(**changes):
 class Api:
     """Somebody's view of the API: a test client with a token."""
 
-    def __init__(self, app, *, user_id, token):
-        self.app, self.user_id = app, user_id
+    def __init__(self, app, *, user_id, token, refresh_token=None):
+        self.app, self.user_id, self.refresh_token = app, user_id, refresh_token
         self.headers = {"Authorization": f"Bearer {token}"}
         self.client = app.test_client()
 
@@ -78,8 +78,9 @@ class People:
             password_hash = passwords.hash_password(PASSWORD)
             with transaction():
                 user = services.create(role=role, password_hash=password_hash, **fields)
-                token = sessions.open_session(user_id=user.id, epoch=user.epoch)
-        return Api(self.app, user_id=str(user.id), token=token.value)
+                granted = sessions.open_session(user_id=user.id, epoch=user.epoch)
+        tokens = {"token": granted.access_token, "refresh_token": granted.refresh_token}
+        return Api(self.app, user_id=str(user.id), **tokens)
 
     def customer(self, **fields):
         return self.make(Role.CUSTOMER, **fields)

@@ -7,8 +7,16 @@ from tests.factories import PASSWORD, delivery_in
 
 # endpoint: statements at the most, and the status of the call that is counted. The session check is one of them.
 BUDGETS = {
-    "auth.login": (2, 200),
-    "auth.logout": (2, 204),
+    # Counting the attempt is 5, two sessions' rows 2, forgiving 2, the audit log 3.
+    "auth.login": (13, 200),
+    # Counting is 4; the token, its session and its successor 3.
+    "auth.refresh": (8, 200),
+    "auth.logout": (5, 204),
+    "auth.logout_all": (5, 204),
+    "sessions.index": (2, 200),
+    "sessions.end": (6, 204),
+    "sessions.of_user": (3, 200),
+    "sessions.end_of_user": (6, 204),
     "auth.me": (2, 200),
     "auth.request_verification": (2, 202),
     "auth.verify_email_page": (0, 200),
@@ -36,10 +44,17 @@ def calls(admin, customer, leaver, delivery, token):
     """One representative call of each endpoint: (view, who, method, path, options)."""
     one = f"/api/deliveries/{delivery['id']}"
     me = f"/api/users/{customer.user_id}"
+    [session_id] = [one["id"] for one in customer.get("/api/auth/sessions").json["items"]]
     seen = {"headers": {"If-Match": '"1"'}}
     return {
         "auth.login": (None, "POST", "/api/auth/login", {"json": {"email": "boss@x.example", "password": PASSWORD}}),
+        "auth.refresh": (None, "POST", "/api/auth/refresh", {"json": {"refresh_token": customer.refresh_token}}),
         "auth.logout": (customer, "POST", "/api/auth/logout", {}),
+        "auth.logout_all": (customer, "POST", "/api/auth/logout-all", {}),
+        "sessions.index": (customer, "GET", "/api/auth/sessions", {}),
+        "sessions.end": (customer, "DELETE", f"/api/auth/sessions/{session_id}", {}),
+        "sessions.of_user": (admin, "GET", f"{me}/sessions", {}),
+        "sessions.end_of_user": (admin, "DELETE", f"{me}/sessions", {}),
         "auth.me": (customer, "GET", "/api/auth/me", {}),
         "auth.request_verification": (
             None, "POST", "/api/auth/request-verification", {"json": {"email": "new@x.example"}},

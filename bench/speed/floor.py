@@ -3,6 +3,7 @@
 For customers only, and without what the project does beside the work: logs, request ids, CORS, problem objects, wakes.
 """
 
+import hashlib
 import hmac
 import os
 import secrets
@@ -150,15 +151,18 @@ def login(environ):
         raise Refused("401 Unauthorized") from None
     user_id, epoch = row[:2]
     now, sid = datetime.now(UTC), uuid7()
-    expires = now + timedelta(minutes=TOKEN_MINUTES)
-    database().execute(statements.OPEN_SESSION, (sid, user_id, now, expires))
+    expires, ends = now + timedelta(minutes=TOKEN_MINUTES), now + timedelta(days=14)
+    refresh_token = f"rt_{secrets.token_urlsafe(32)}"
+    opened = {"sid": sid, "user_id": user_id, "epoch": epoch, "now": now, "ends": ends}
+    opened["hash"] = hashlib.sha256(refresh_token.encode()).digest()
+    database().execute(statements.OPEN_SESSION, opened)
     claims = {
         "fresh": False, "type": "access", "jti": secrets.token_hex(16), "sub": str(user_id), "sid": str(sid),
         "epoch": epoch, "iat": now, "nbf": now, "exp": expires, "iss": "delivery", "aud": "delivery",
     }  # fmt: skip
     token = jwt.encode(claims, SETTINGS["JWT_SECRET_KEY"], headers={"typ": "at+jwt"})
     answer = {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_MINUTES * 60}
-    return "200 OK", orjson.dumps(answer), [("Cache-Control", "no-store")]
+    return "200 OK", orjson.dumps({**answer, "refresh_token": refresh_token}), [("Cache-Control", "no-store")]
 
 
 def read_json(environ):

@@ -18,7 +18,7 @@ NEW = {
 # Written in the same words, one answer may be this much longer: PostgreSQL's JSON has spaces in places.
 SAME_SIZE = 0.15
 # What no two answers have in common.
-UNIQUE = ("access_token", "next_cursor", "id", "tracking_number", "created_at", "updated_at")
+UNIQUE = ("access_token", "refresh_token", "next_cursor", "id", "tracking_number", "created_at", "updated_at")
 
 
 def sign_in(server, emails):

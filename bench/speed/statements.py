@@ -56,4 +56,9 @@ FROM (VALUES
 ) message (id, audience, recipient_id, locale)"""
 
 CREDENTIALS = "SELECT id, epoch, password_hash FROM users WHERE email = %s AND active AND email_verified_at IS NOT NULL"
-OPEN_SESSION = "INSERT INTO auth_sessions (id, user_id, created_at, expires_at) VALUES (%s, %s, %s, %s)"
+OPEN_SESSION = """
+WITH opened AS (
+    INSERT INTO auth_sessions (id, user_id, epoch, created_at, expires_at)
+    VALUES (%(sid)s, %(user_id)s, %(epoch)s, %(now)s, %(ends)s)
+)
+INSERT INTO refresh_tokens (hash, session_id, created_at, expires_at) VALUES (%(hash)s, %(sid)s, %(now)s, %(ends)s)"""

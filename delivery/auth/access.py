@@ -1,4 +1,4 @@
-"""From an Authorization header to the caller: a verified token and one indexed read."""
+"""From an Authorization header to the caller: a verified token and one indexed read. And the only way to a session."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,14 +8,16 @@ from flask import current_app
 from flask_jwt_extended import decode_token, get_unverified_jwt_headers
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock
 from delivery.auth.models import AuthSession
+from delivery.auth.queries import UNENDED
 from delivery.database import now, reader
-from delivery.errors import Unauthorized
+from delivery.errors import NotFound, Unauthorized
 from delivery.users.models import User
+from delivery.users.states import Part
 from delivery.web import Caller
 
 TYPE = "at+jwt"  # RFC 9068, 2.1; a token of another type is not one of ours (RFC 8725, 3.11)
@@ -30,6 +32,10 @@ _ALIVE = (
         AuthSession.expires_at > now(),
         User.active,
     )
+)
+
+_OWN = select(*AuthSession.__table__.c).where(
+    AuthSession.id == bindparam("session_id"), AuthSession.user_id == bindparam("user_id"), *UNENDED
 )
 
 
@@ -64,6 +70,18 @@ def _verified(token: str, _key: str) -> tuple[UUID, int, float]:
         return UUID(str(claims["sid"])), int(claims["epoch"]), float(claims["exp"])
     except (PyJWTError, JWTExtendedException, OverflowError, KeyError, ValueError, TypeError, RecursionError):
         raise _refused() from None
+
+
+def session_for(caller: Caller, session_id: UUID, may: frozenset[str]) -> Row[Any]:
+    """Return one of the caller's own sessions that has not ended; what they may be to it is its owner, or nothing.
+
+    Raises:
+        NotFound: there is none with this id, or it is somebody else's.
+    """
+    row = reader().execute(_OWN, {"session_id": session_id, "user_id": caller.id}).one_or_none()
+    if row is None or Part.SELF not in may:
+        raise NotFound
+    return row
 
 
 def _refused() -> Unauthorized:

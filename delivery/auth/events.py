@@ -9,3 +9,10 @@ class VerificationRequested:
     """The owner of an unverified address asked for a fresh link."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenReused:
+    """Somebody came with a refresh token that had been used long ago, and the session was ended for it."""
+
+    user_id: UUID

@@ -1,12 +1,12 @@
-"""The mails about an account: to confirm an address, or that it is taken already."""
+"""The mails about an account: to confirm an address, that it is taken already, that a session was ended."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.sql.expression import bindparam
 
-from delivery.auth.events import VerificationRequested
+from delivery.auth.events import RefreshTokenReused, VerificationRequested
 from delivery.database import reader
 from delivery.notifications.channels import Letter, Suppress
 from delivery.notifications.held import ClaimedMessage
@@ -17,7 +17,8 @@ from delivery.tokens import Purpose, issue
 from delivery.users.events import AddressTaken, UserRegistered
 from delivery.users.models import User
 
-VERIFY, TAKEN = "verify_email", "already_registered"
+VERIFY, TAKEN, REVOKED = "verify_email", "already_registered", "session_revoked"
+_AboutOne: TypeAlias = UserRegistered | VerificationRequested | AddressTaken | RefreshTokenReused
 _FACTS = select(
     User.id, User.name, User.email, User.locale, User.epoch, User.verify_nonce, User.email_verified_at, User.active
 ).where(User.id == bindparam("user_id"))
@@ -31,7 +32,11 @@ def address_taken(fact: AddressTaken) -> list[NewMessage]:
     return [_message(fact, TAKEN)]
 
 
-def _message(fact: UserRegistered | VerificationRequested | AddressTaken, template: str) -> NewMessage:
+def session_revoked(fact: RefreshTokenReused) -> list[NewMessage]:
+    return [_message(fact, REVOKED)]
+
+
+def _message(fact: _AboutOne, template: str) -> NewMessage:
     return NewMessage(
         channel=Channel.MAIL,
         audience="account",
@@ -51,7 +56,7 @@ def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
     return _letter(message, user, link=link)
 
 
-def compose_taken(message: ClaimedMessage) -> Letter | Suppress:
+def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
     user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
     return Suppress("no_address") if user.email is None else _letter(message, user)
 

@@ -1,4 +1,4 @@
-"""Signing in, and proving that an address is one's own."""
+"""Signing in and out, and proving that an address is one's own."""
 
 import secrets
 from typing import Any
@@ -8,10 +8,10 @@ from flask import current_app
 from sqlalchemy import select, update
 from sqlalchemy.sql.expression import bindparam
 
-from delivery import clock, events
+from delivery import audit, clock, events, limits
+from delivery.auth import sessions
 from delivery.auth.events import VerificationRequested
 from delivery.database import db, new_id, reader
-from delivery.errors import Unauthorized
 from delivery.tokens import Purpose, invalid_token, read
 from delivery.users import passwords
 from delivery.users.models import User
@@ -22,17 +22,51 @@ _CREDENTIALS = select(User.id, User.epoch, User.password_hash, User.active, User
 )
 
 
-def authenticate(email: str, password: str) -> Any:
-    """Return id, epoch and password_hash of whoever has these credentials; reads only.
+def account_of(email: str) -> Any:
+    """Return what decides whether the owner of an address may sign in; None, when nobody owns it."""
+    return reader().execute(_CREDENTIALS, {"email": email.strip().lower()}).one_or_none()
 
-    Raises:
-        Unauthorized: unknown address, wrong password, inactive or unverified: nobody can tell which.
+
+def refusal_of(user: Any, password: str, *, barred: bool) -> str | None:
+    """Say why these credentials open no session, or None if they do; it costs one hash, whatever it says.
+
+    Only the audit log hears it: nobody else can tell an unknown address from a wrong password, from an account that is
+    inactive, unverified or barred after too many failures.
     """
-    user = reader().execute(_CREDENTIALS, {"email": email.strip().lower()}).one_or_none()
     right = passwords.matches(user.password_hash if user else None, password)
-    if user is None or not right or not user.active or _must_verify_first(user):
-        raise Unauthorized("The address or the password is wrong.", code="invalid_credentials")
-    return user
+    verdicts = {
+        "unknown": user is None,
+        "wrong_password": not right,
+        "barred": barred,
+        "inactive": user is not None and not user.active,
+        "unverified": user is not None and _must_verify_first(user),
+    }
+    return next((reason for reason, holds in verdicts.items() if holds), None)
+
+
+def sign_in(user: Any, *, attempt: limits.Taken, user_agent: str | None) -> sessions.Grant:
+    """Open a session for somebody who has proved who they are, and forgive the attempts before it."""
+    limits.forgive(attempt)
+    granted = sessions.open_session(user_id=user.id, epoch=user.epoch, user_agent=user_agent)
+    session_id = str(granted.session_id)
+    audit.record("session.opened", object_type="user", object_id=user.id, session_id=session_id)
+    return granted
+
+
+def refuse(user: Any, *, reason: str) -> None:
+    """Note that somebody was not let in; the same is written for an address that nobody owns."""
+    audit.record("session.refused", object_type="user", object_id=user.id if user else None, reason=reason)
+
+
+def sign_out(user_id: UUID | None, session_id: UUID | None) -> None:
+    """End one session of a user; it may have ended at this very moment."""
+    if sessions.end(session_id, user_id=user_id):
+        audit.record("session.ended", object_type="user", object_id=user_id, session_id=str(session_id))
+
+
+def sign_out_everywhere(user_id: UUID | None) -> None:
+    """End every session of a user."""
+    audit.record("session.all_ended", object_type="user", object_id=user_id, count=sessions.end_all_of(user_id))
 
 
 def _must_verify_first(user: Any) -> bool:

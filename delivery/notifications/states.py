@@ -46,7 +46,11 @@ LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
 }
 # Mails about an account, and for how long after its request each is of use.
-ACCOUNT_MAILS: dict[str, int] = {"verify_email": 24 * HOUR, "already_registered": 24 * HOUR}
+ACCOUNT_MAILS: dict[str, int] = {
+    "verify_email": 24 * HOUR,
+    "already_registered": 24 * HOUR,
+    "session_revoked": 24 * HOUR,
+}
 SMS_LIFE_SECONDS = 2 * HOUR
 
 

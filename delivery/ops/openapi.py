@@ -19,8 +19,9 @@ Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer
 `application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes a POST or PATCH safe to
 repeat.
 """
+_PASSWORD_FLOW = {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}
 _SECURITY_SCHEMES = {
-    "password": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/api/auth/login", "scopes": {}}}},
+    "password": {"type": "oauth2", "flows": {"password": _PASSWORD_FLOW}},
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 

@@ -17,4 +17,14 @@ def signed_in_again(somebody):
         email = session.get(User, UUID(somebody.user_id)).email
     response = login(somebody.client, email)
     assert response.status_code == 200, response.text
-    return Api(somebody.app, user_id=somebody.user_id, token=response.json["access_token"])
+    return as_granted(somebody, response.json)
+
+
+def as_granted(somebody, granted):
+    """The same person with the tokens that a login or a refresh gave them."""
+    token, next_token = granted["access_token"], granted["refresh_token"]
+    return Api(somebody.app, user_id=somebody.user_id, token=token, refresh_token=next_token)
+
+
+def refresh(client, token, **options):
+    return client.post("/api/auth/refresh", json={"refresh_token": token}, **options)

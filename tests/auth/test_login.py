@@ -8,9 +8,12 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import func, select, update
 
+from delivery import limits
 from delivery.auth import services
 from delivery.auth.models import AuthSession
-from delivery.database import db, transaction
+from delivery.database import db, now, transaction
+from delivery.limits import Streak
+from delivery.tokens import keyed_hash
 from delivery.users import passwords
 from delivery.users.models import User
 from tests.auth.links import PASSWORD as REGISTERED
@@ -18,6 +21,7 @@ from tests.auth.links import register
 from tests.auth.signing_in import login
 from tests.factories import PASSWORD
 from tests.web.answers import problem, wrong
+from tests.web.racing import race
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -40,7 +44,7 @@ def test_a_form_signs_in(client, ada):
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-store"
     granted = response.json
-    assert granted.keys() == {"access_token", "token_type", "expires_in"}
+    assert granted.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
     assert (granted["token_type"], granted["expires_in"]) == ("Bearer", 1800)
     bearer = {"Authorization": f"Bearer {granted['access_token']}"}
     assert client.get("/api/auth/me", headers=bearer).json["email"] == "ada@shop.example"
@@ -133,7 +137,7 @@ def test_a_hash_of_an_older_cost_is_renewed_by_signing_in(make_app, client, ada,
 
 def test_a_new_password_is_not_undone_by_an_older_ones_renewal(app, ada):
     with app.app_context():
-        seen = services.authenticate("ada@shop.example", PASSWORD)
+        seen = services.account_of("ada@shop.example")
         with transaction() as session:
             session.execute(update(User).values(password_hash="changed meanwhile"))
         with transaction():
@@ -155,6 +159,96 @@ def test_an_old_token_does_not_stand_in_the_way_of_a_new_one(client, ada, travel
     for header in ("Bearer expired.or.forged", "Basic abc", "garbage", ada.headers["Authorization"]):
         response = login(client, "ada@shop.example", headers={"Authorization": header})
         assert response.status_code == 200, header
+
+
+def acts(admin):
+    """What the audit log tells about signing in, the oldest first: (act, whose, details)."""
+    entries = admin.get("/api/audit?act=session.*&limit=100").json["items"]
+    return [(one["act"], one["object_id"], one["details"]) for one in reversed(entries)]
+
+
+def test_who_came_in_and_who_did_not_is_noted(make_app, people, ada):
+    client = make_app(REQUIRE_VERIFIED_EMAIL="true").test_client()
+    admin, asleep = people.admin(), people.customer(email="asleep@x.example")
+    admin.patch(f"/api/users/{asleep.user_id}", json={"active": False}, headers={"If-Match": "*"})
+    register(client, "unverified@x.example")
+    for email, password in (
+        ("nobody@x.example", PASSWORD), ("ada@shop.example", "wrong"), ("asleep@x.example", PASSWORD),
+        ("unverified@x.example", REGISTERED), ("ada@shop.example", PASSWORD),
+    ):  # fmt: skip
+        login(client, email, password)
+
+    *refused, opened = acts(admin)
+    assert [act for act, _, _ in refused] == 4 * ["session.refused"]
+    reasons = [details["reason"] for _, _, details in refused]
+    assert reasons == ["unknown", "wrong_password", "inactive", "unverified"]
+    assert [whose for _, whose, _ in refused[:3]] == [None, ada.user_id, asleep.user_id]
+    assert opened[:2] == ("session.opened", ada.user_id)
+    assert opened[2].keys() == {"session_id"}
+
+
+def test_an_unknown_address_is_written_about_like_a_known_one(client, ada, count_statements):
+    """Neither the number of statements nor what they are tells which addresses exist."""
+    asked = []
+    for email in ("ada@shop.example", "nobody@x.example"):
+        with count_statements() as statements:
+            problem(login(client, email, "wrong"), 401)
+        asked.append(statements)
+    assert asked[0] == asked[1]
+
+
+def statuses(client, email, *passwords_):
+    return [login(client, email, password).status_code for password in passwords_]
+
+
+def test_five_failures_close_the_door_for_a_quarter_of_an_hour(client, ada, travel, monkeypatch):
+    answers = {}
+    for email in ("ada@shop.example", "nobody@x.example"):
+        assert statuses(client, email, *5 * ["wrong"]) == 5 * [401]
+        answers[email] = login(client, email)
+    known, unknown = answers.values()
+    bodies = [{**problem(answer, 429, "too_many_requests"), "request_id": ""} for answer in (known, unknown)]
+    assert bodies[0] == bodies[1]
+    assert set(known.headers.keys()) == set(unknown.headers.keys())
+    assert 890 < int(known.headers["Retry-After"]) <= 900
+    monkeypatch.setattr(PasswordHasher, "verify", lambda *_: pytest.fail("hashed for nothing"))
+    assert login(client, "ADA@shop.example ").status_code == 429
+    monkeypatch.undo()
+    travel(minutes=15)
+    assert login(client, "ada@shop.example").status_code == 200
+
+
+def test_signing_in_forgives_the_failures_before_it(client, ada):
+    for _ in range(3):
+        assert statuses(client, "ada@shop.example", *4 * ["wrong"], PASSWORD) == [401, 401, 401, 401, 200]
+
+
+def test_a_burst_of_right_passwords_is_limited_while_it_runs_and_forgotten_after_it(app, ada):
+    """Five of an account may be on their way at once: a sixth could be a guess among them."""
+    answers = race(*[lambda: login(app.test_client(), "ada@shop.example").status_code for _ in range(8)])
+    assert set(answers) <= {200, 429}
+    assert answers.count(200) >= 5
+    assert statuses(app.test_client(), "ada@shop.example", *12 * [PASSWORD]) == 12 * [200]
+
+
+def test_a_hundred_failures_in_a_row_bar_even_the_right_password(app, client, people, ada, monkeypatch):
+    admin = people.admin()
+    with app.app_context(), transaction() as session:
+        key = keyed_hash("limits.subject", "ada@shop.example")
+        session.add(Streak(subject=key, count=99, last_at=now()))
+    problem(login(client, "ada@shop.example", "wrong"), 401, "invalid_credentials")
+    verified = []
+    real = PasswordHasher.verify
+    monkeypatch.setattr(PasswordHasher, "verify", lambda self, *given: verified.append(1) or real(self, *given))
+
+    barred, unknown = login(client, "ada@shop.example"), login(client, "nobody@x.example")
+    bodies = [{**problem(answer, 401, "invalid_credentials"), "request_id": ""} for answer in (barred, unknown)]
+    assert bodies[0] == bodies[1]
+    assert len(verified) == 2, "it costs a hash all the same"
+    assert ("session.refused", ada.user_id, {"reason": "barred"}) in acts(admin)
+    with app.app_context(), transaction():
+        limits.forgive_all("ada@shop.example")
+    assert login(client, "ada@shop.example").status_code == 200
 
 
 def test_too_many_hashes_at_once_are_a_503(client, ada, monkeypatch):

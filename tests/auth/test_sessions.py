@@ -6,7 +6,7 @@ from sqlalchemy import delete, update
 from delivery.auth.models import AuthSession
 from delivery.database import now, transaction
 from delivery.users.models import User
-from tests.auth.signing_in import login, signed_in_again
+from tests.auth.signing_in import login, refresh, signed_in_again
 from tests.factories import PASSWORD
 from tests.web.answers import problem
 
@@ -37,6 +37,7 @@ def test_all_sessions_end_at_once(people, name):
             problem(response, 401, "unauthorized")
             assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
         problem(session.post("/api/users", json={}), 401)
+        problem(refresh(session.client, session.refresh_token), 401, "invalid_refresh_token")
 
 
 def test_what_changes_nothing_about_access_ends_no_session(people):
@@ -52,6 +53,7 @@ def test_being_activated_again_brings_no_session_back(people, client):
     problem(login(client, "ada@shop.example", PASSWORD), 401)
     change(admin, user, active=True)
     problem(user.get("/api/auth/me"), 401)
+    problem(refresh(client, user.refresh_token), 401)
     assert login(client, "ada@shop.example", PASSWORD).status_code == 200
 
 
@@ -63,6 +65,8 @@ def test_logging_out_ends_this_session_and_no_other(people):
     assert (response.status_code, response.data) == (204, b"")
     problem(user.get("/api/auth/me"), 401)
     problem(user.post("/api/auth/logout"), 401)
+    problem(refresh(user.client, user.refresh_token), 401)
+    assert refresh(second.client, second.refresh_token).status_code == 200
     assert second.get("/api/auth/me").status_code == 200
     assert other.get("/api/auth/me").status_code == 200
 

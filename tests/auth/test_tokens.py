@@ -1,7 +1,9 @@
 """Access tokens: ours, of the right kind, in time, and alive; everything else is one and the same 401."""
 
 import base64
+import hmac
 import json
+import re
 import time
 
 import jwt
@@ -55,7 +57,16 @@ def test_a_forged_copy_of_a_good_token_is_good(client, forge):
     assert me(client, forge()).status_code == 200
 
 
-def test_a_token_that_is_not_ours_is_refused(client, forge):
+def recoded(token, *, key=None, **header):
+    """The same claims under another header, signed anew by hand when there is a key."""
+    _, payload, signature = token.split(".")
+    signed = f"{part({**TYP, **header})}.{payload}"
+    if key:
+        signature = part(hmac.digest(key.encode(), signed.encode(), "sha256"))
+    return f"{signed}.{signature}"
+
+
+def test_a_token_that_is_not_ours_is_refused(app, client, forge):
     now = int(time.time())
     forged = {
         "no signature": forge(secret="", algorithm="none"),
@@ -65,15 +76,26 @@ def test_a_token_that_is_not_ours_is_refused(client, forge):
         "a key id": forge(secret="x" * 32, headers={**TYP, "kid": "../../dev/null"}),
         "a key address": forge(secret="x" * 32, headers={**TYP, "jku": "https://evil.example/keys", "x5u": "file:///"}),
         "an embedded key": forge(secret="x" * 32, headers={**TYP, "jwk": {"kty": "oct", "k": "eA"}}),
+        "an algorithm without case": recoded(forge(), alg="hs256"),
+        "RS256, signed with our key": recoded(forge(), key=app.config["JWT_SECRET_KEY"], alg="RS256"),
+        "ES256, signed with our key": recoded(forge(), key=app.config["JWT_SECRET_KEY"], alg="ES256"),
+        "none, signed with our key": recoded(forge(), key=app.config["JWT_SECRET_KEY"], alg="none"),
+        "no algorithm": recoded(forge(), key=app.config["JWT_SECRET_KEY"], alg=None),
+        "signed with the other key": forge(secret=app.config["SECRET_KEY"]),
+        "a kid that is a query": forge(secret="x" * 32, headers={**TYP, "kid": "' UNION SELECT 'x"}),
         "a critical extension": forge(headers={**TYP, "crit": ["b64"], "b64": False}),
         "another issuer": forge(iss="evil"),
         "no issuer": forge(iss=None),
         "another audience": forge(aud="evil"),
+        "several audiences, none of them ours": forge(aud=["evil", "Delivery"]),
         "no audience": forge(aud=None),
         "expired": forge(exp=now - 60, iat=now - 3600, nbf=now - 3600),
         "just expired": forge(exp=now - 1),
+        "expired within the skew that clocks may have": forge(exp=now - 5, iat=now - 3600, nbf=now - 3600),
         "no expiry": forge(exp=None),
         "not yet": forge(nbf=now + 3600),
+        "not yet, by a minute": forge(nbf=now + 60),
+        "a start that is a word": forge(nbf="now"),
         "from the future": forge(iat=now + 3600),
         "a refresh token": forge(type="refresh"),
         "another kind": forge(headers={"typ": "JWT"}),
@@ -188,7 +210,7 @@ def test_every_door_is_locked(app, client):
     for rule in app.url_map.iter_rules():
         if getattr(app.view_functions[rule.endpoint], "access", "") != "signed_in":
             continue
-        path = rule.rule.replace("<uuid:user_id>", NOBODYS).replace("<uuid:delivery_id>", NOBODYS)
+        path = re.sub("<uuid:[a-z_]+>", NOBODYS, rule.rule)
         for method in rule.methods - {"OPTIONS"}:
             for headers in ({}, {"Authorization": "Bearer x.y.z"}):
                 response = client.open(path, method=method, headers=headers, data=b"{", content_type="text/plain")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import Client
 
+from tests.auth.signing_in import refresh
 from tests.factories import PASSWORD, delivery_in
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))  # as it is when bench/bench.py runs
@@ -59,6 +60,7 @@ def test_the_floor_signs_in_and_keeps_others_out(people, floor):
     ada, ben = people.customer(email="ada@shop.example"), people.customer()
     granted = floor.post("/api/auth/login", json={"email": "ada@shop.example", "password": PASSWORD}).json
     headers = {"Authorization": f"Bearer {granted['access_token']}"}
+    assert refresh(ada.client, granted["refresh_token"]).status_code == 200
     path = f"/api/deliveries/{ada.create()['id']}"
     assert floor.get(path, headers=headers).status_code == 200
     assert ada.client.get(path, headers=headers).status_code == 200

@@ -23,7 +23,7 @@ GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-ABOUT_ACCOUNTS = ["verify_email", "already_registered"]
+ABOUT_ACCOUNTS = ["verify_email", "already_registered", "session_revoked"]
 ABOUT_DELIVERIES = sorted(
     {path.name.partition(".")[0] for path in TEMPLATES.glob("en/*") if not path.name.startswith("_")}
     - {*ABOUT_ACCOUNTS}

@@ -5,11 +5,12 @@ from sqlalchemy import func, select
 
 from delivery import audit
 from delivery.audit import services
-from delivery.auth.models import AuthSession
+from delivery.auth.models import AuthSession, RefreshToken
 from delivery.database import db, transaction
 from delivery.idempotency import KEPT_HOURS, IdempotencyKey
 from delivery.ops import housekeeping
 from delivery.ops.housekeeping import Housekeeping
+from tests.auth.signing_in import refresh
 from tests.factories import delivery_in
 
 
@@ -41,13 +42,33 @@ def test_saved_answers_are_kept_for_48_hours(app, keyed, travel):
     assert rows(app, IdempotencyKey) == 0
 
 
-def test_sessions_go_when_they_have_run_out(app, api, travel):
+def test_sessions_go_when_they_have_run_out_and_their_refresh_tokens_with_them(app, api, travel):
+    travel(days=10)
+    assert refresh(api.client, api.refresh_token).status_code == 200
     keep_house(app)
-    assert rows(app, AuthSession) == 1
+    assert (rows(app, AuthSession), rows(app, RefreshToken)) == (1, 2)
 
-    travel(minutes=31)
+    travel(days=4, minutes=1)
     keep_house(app)
-    assert rows(app, AuthSession) == 0
+    assert (rows(app, AuthSession), rows(app, RefreshToken)) == (1, 1)
+
+    travel(days=10)
+    keep_house(app)
+    assert (rows(app, AuthSession), rows(app, RefreshToken)) == (0, 0)
+
+
+def test_a_session_with_many_refresh_tokens_goes_bit_by_bit(app, api, travel, monkeypatch):
+    monkeypatch.setattr(housekeeping, "BATCH_SIZE", 2)
+    token = api.refresh_token
+    for _ in range(4):
+        token = refresh(api.client, token).json["refresh_token"]
+    travel(days=15)
+    keeper, left = Housekeeping(), []
+    with app.app_context():
+        for _ in range(3):
+            keeper.do()
+            left.append((rows(app, RefreshToken), rows(app, AuthSession)))
+    assert left == [(3, 1), (1, 1), (0, 0)]
 
 
 def test_a_large_heap_goes_batch_by_batch(app, keyed, travel, monkeypatch):

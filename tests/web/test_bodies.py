@@ -67,6 +67,7 @@ def endpoints(people):
     one = f"/api/deliveries/{admin.create()['id']}"
     return [
         (admin, "POST", "/api/auth/login"),
+        (admin, "POST", "/api/auth/refresh"),
         (admin, "POST", "/api/auth/request-verification"),
         (admin, "POST", "/api/auth/verify-email"),
         (admin, "POST", "/api/users"),
@@ -84,7 +85,7 @@ def test_the_list_of_endpoints_is_complete(app, people):
     taking = {
         f"{rule.endpoint}"
         for rule in app.url_map.iter_rules()
-        if rule.methods & {"POST", "PATCH", "PUT"} and rule.endpoint != "auth.logout"
+        if rule.methods & {"POST", "PATCH", "PUT"} and not rule.endpoint.startswith("auth.logout")
     }
     assert attacked == taking
 
@@ -114,7 +115,7 @@ def test_another_media_type_is_a_415(people):
 
 
 def test_a_form_is_taken_only_where_a_form_is_offered(people):
-    taking = {"/api/auth/login", "/api/auth/verify-email"}
+    taking = {"/api/auth/login", "/api/auth/refresh", "/api/auth/verify-email"}
     for who, method, path in endpoints(people):
         response = who.request(method, path, data="a=1", content_type="application/x-www-form-urlencoded")
         problem(response, 422 if path in taking else 415)

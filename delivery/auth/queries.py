@@ -1,0 +1,36 @@
+"""Reads about sessions; they write nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select
+
+from delivery.auth.models import AuthSession, RefreshToken
+from delivery.database import now, reader
+from delivery.users.models import User
+
+_sessions, _tokens, _users = AuthSession.__table__, RefreshToken.__table__, User.__table__
+UNENDED = (_sessions.c.revoked_at.is_(None), _sessions.c.expires_at > now())
+# A session that may be refreshed: what an access token must be, too, and nothing has ended all sessions since.
+LIVE = (
+    select(_sessions.c.id, _sessions.c.expires_at)
+    .join(_users, _users.c.id == _sessions.c.user_id)
+    .where(*UNENDED, _users.c.active, _users.c.epoch == _sessions.c.epoch)
+)
+_LASTING = [_sessions.c.id, _sessions.c.user_id, _sessions.c.epoch, _sessions.c.created_at]
+
+
+def family(token_hash: bytes) -> Row[Any] | None:
+    """Return what never changes of the session that a refresh token belongs to, dead or alive."""
+    query = select(*_LASTING).join(_tokens, _tokens.c.session_id == _sessions.c.id)
+    return reader().execute(query.where(_tokens.c.hash == token_hash)).one_or_none()
+
+
+def sessions(*, user_id: UUID | None, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Return somebody's sessions that have not ended, the newest first, beginning after an id."""
+    used = func.coalesce(_sessions.c.refreshed_at, _sessions.c.created_at).label("last_used_at")
+    query = select(*_sessions.c).add_columns(used).where(_sessions.c.user_id == user_id, *UNENDED)
+    if after:
+        query = query.where(_sessions.c.id < after)
+    return reader().execute(query.order_by(_sessions.c.id.desc()).limit(limit)).all()
