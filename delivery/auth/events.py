@@ -9,3 +9,10 @@ class VerificationRequested:
     """The owner of an unverified address asked for a fresh link."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeysRevoked:
+    """All API keys of an account must end."""
+
+    user_id: UUID

@@ -1,6 +1,6 @@
-"""/api/auth: signing in and out, and the links in mails."""
+"""/api/auth: signing in and out, the links in mails, and API keys."""
 
-from delivery.auth.routes import links, signing_in
+from delivery.auth.routes import keys, links, signing_in
 from delivery.auth.routes.blueprint import blp
 
-__all__ = ["blp", "links", "signing_in"]
+__all__ = ["blp", "keys", "links", "signing_in"]
