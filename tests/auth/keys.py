@@ -23,3 +23,10 @@ def using(owner, secret):
 def key_of(owner, *scopes):
     """The API with a new key of somebody's: with these scopes, or all."""
     return using(owner, made(owner, scopes=list(scopes or Scope))["secret"])
+
+
+def works(key):
+    """Whether a key lets anybody in."""
+    response = key.get("/api/auth/me")
+    assert response.status_code in {200, 401}, response.text
+    return response.status_code == 200
