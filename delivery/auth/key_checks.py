@@ -53,4 +53,5 @@ def _note(app: Flask, key_id: UUID) -> None:
         with app.app_context(), transaction() as session:
             session.execute(statement)
     except SQLAlchemyError as error:
-        logger.warning("the use of an API key was not noted", extra={"error_class": type(error).__name__})
+        failed = {"key_id": str(key_id), "error_class": type(error).__name__}
+        logger.warning("the use of an API key was not noted", extra=failed)

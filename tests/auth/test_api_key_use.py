@@ -106,6 +106,16 @@ def test_history_and_audit_log_name_the_key(app, people):
     ] * 2
 
 
+def test_the_log_says_which_key_asked_and_never_the_key(api, caplog):
+    key = made(api)
+    using(api, key["secret"]).get("/api/auth/me")
+    api.get("/api/auth/me")
+    by_key, by_session = [record for record in caplog.records if record.message == "request"][-2:]
+    assert (by_key.user_id, by_key.key_id) == (api.user_id, key["id"])
+    assert by_session.key_id is None
+    assert key["secret"] not in caplog.text
+
+
 class TestLastUse:
     """Noted when the answer is out, once in five minutes."""
 
