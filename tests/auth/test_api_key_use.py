@@ -141,6 +141,15 @@ class TestLastUse:
         travel(seconds=20)
         assert [notes() for _ in range(2)] == [1, 0]
 
+    def test_of_two_requests_at_once_one_notes_it(self, api, travel):
+        key = made(api)
+        first, second = (using(api, key["secret"]).get("/api/auth/me") for _ in "12")
+        first.close()
+        noted = api.get(f"{KEYS}/{key['id']}").json
+        travel(seconds=10)
+        second.close()
+        assert api.get(f"{KEYS}/{key['id']}").json == noted
+
     def test_a_refused_request_used_the_key_too(self, api):
         key = made(api, scopes=["audit:read"])
         response = using(api, key["secret"]).get("/api/users")
