@@ -1,5 +1,7 @@
 """How API keys end: revoked, rolled, with their owner, all at once; dead at the very next request."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +14,7 @@ from delivery.auth import api_keys
 from delivery.auth.events import ApiKeysRevoked
 from delivery.auth.models import ApiKey, AuthSession
 from delivery.database import db, now, transaction
+from delivery.users.events import AccessRevoked
 from tests.auth.keys import KEYS, key_of, made, using, works
 from tests.commands import run, run_json
 from tests.web.answers import problem, wrong
@@ -168,6 +171,17 @@ def test_no_key_is_made_by_a_session_that_ends_at_that_moment(app, api):
         by = api_keys.Caller(id=one_user(api), role="customer", session_id=ended)
     with app.app_context(), pytest.raises(api_keys.Unauthorized), transaction():
         api_keys.create(by, name="A", scopes=["users:read"], expires_at=None)
+    assert all_of(app, select(ApiKey.id)) == []
+
+
+def test_no_key_slips_through_while_all_of_them_end(app, api):
+    with ThreadPoolExecutor(1) as threads:
+        with app.app_context(), transaction():
+            events.publish(ApiKeysRevoked(one_user(api)))
+            events.publish(AccessRevoked(one_user(api)))
+            late = threads.submit(api.post, KEYS, json={"name": "A", "scopes": ["users:read"]})
+            time.sleep(0.3)  # it has passed the check of its session, and waits
+        problem(late.result(30), 401, "unauthorized")
     assert all_of(app, select(ApiKey.id)) == []
 
 
