@@ -11,7 +11,9 @@ from delivery import database, events, logs, notifications
 from delivery.audit import cli as audit_cli
 from delivery.audit.routes import blp as audit_blueprint
 from delivery.auth import access, sessions
+from delivery.auth import cli as auth_cli
 from delivery.auth.routes import blp as auth_blueprint
+from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.routes import blp as deliveries_blueprint
@@ -22,7 +24,6 @@ from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
 from delivery.policy import POLICY
 from delivery.subscriptions import COMPOSERS, REACTIONS
-from delivery.users import cli as users_cli
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
 from delivery.web import callers, problems, requests
@@ -66,6 +67,7 @@ def _add_blueprints(app: Flask) -> None:
     problems.init_app(app)
     for blueprint in (
         auth_blueprint,
+        keys_blueprint,
         sessions_blueprint,
         users_blueprint,
         deliveries_blueprint,
@@ -77,7 +79,7 @@ def _add_blueprints(app: Flask) -> None:
 
 
 def _add_commands(app: Flask) -> None:
-    for group in (users_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group):
+    for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
         app.cli.add_command(command)

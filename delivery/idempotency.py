@@ -13,6 +13,7 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 import psycopg
 from flask import Response, current_app, g, request
 from sqlalchemy import Integer, LargeBinary, String, delete, select, tuple_, update
@@ -22,7 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from delivery import clock
 from delivery.database import UTC, Base, Json, db, now, transaction, upsert
 from delivery.errors import Conflict, Invalid, Malformed, Unavailable
-from delivery.web import caller
+from delivery.web import caller, dump_json
 from delivery.web.documented import takes_header
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -51,14 +52,26 @@ def transactional(view: View) -> View:
     Comes last, next to the view, so that who, what and whether were settled before: a replay answers nobody
     who may not ask. Only success is kept; an error rolls back, key and all, and may be tried again.
     """
+    return _transactional(view, secret=())
 
+
+def transactional_with_secret(*members: str) -> Callable[[View], View]:
+    """Do as `transactional` does, for an answer with secrets: it is kept without these members.
+
+    They are null in a replay. Whoever lost the first answer must ask for a new secret: one that can be read again is
+    one that somebody else can read.
+    """
+    return lambda view: _transactional(view, secret=members)
+
+
+def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         key = _read_key()
         with transaction() as session:
             if key is None:
                 return view(*args, **kwargs)
-            return _replay_of(session, key) or _keep(session, key, view(*args, **kwargs))
+            return _replay_of(session, key) or _keep(session, key, view(*args, **kwargs), secret=secret)
 
     takes_header(
         wrapper,
@@ -127,11 +140,14 @@ def _replay_of(session: Session, key: str) -> Response | None:
     return Response(saved.body, saved.status, headers={**saved.headers, "Idempotent-Replayed": "true"})
 
 
-def _keep(session: Session, key: str, response: Response) -> Response:
+def _keep(session: Session, key: str, response: Response, *, secret: tuple[str, ...]) -> Response:
+    body = response.get_data()
+    if secret:
+        body = dump_json({**orjson.loads(body), **dict.fromkeys(secret)})
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
-        .values(status=response.status_code, headers=headers, body=response.get_data())
+        .values(status=response.status_code, headers=headers, body=body)
     )
     return response

@@ -22,6 +22,7 @@ FIELDS = (
     "status",
     "duration_ms",
     "user_id",
+    "key_id",
     "delivery_id",
     "message_id",
     "channel",

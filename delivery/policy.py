@@ -27,6 +27,14 @@ POLICY: Policy = {
     "sessions.end": of_object(Account.SELF),
     "sessions.of_user": of_object(*_SELF_OR_ADMIN),
     "sessions.end_of_user": of_object(*_SELF_OR_ADMIN),
+    # API keys: no key makes or manages keys
+    "api-keys.index": signed_in(),
+    "api-keys.create": signed_in(),
+    "api-keys.show": of_object(Account.SELF),
+    "api-keys.revoke": of_object(Account.SELF),
+    "api-keys.roll": of_object(Account.SELF),
+    "api-keys.of_user": of_object(*_SELF_OR_ADMIN),
+    "api-keys.revoke_all": of_object(*_SELF_OR_ADMIN),
     # Accounts
     "users.register": public(scope=Scope.USERS_WRITE),
     "users.index": signed_in(scope=Scope.USERS_READ, roles={Role.ADMIN}),

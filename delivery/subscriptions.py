@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from delivery.auth import api_keys
 from delivery.auth import messages as auth_messages
-from delivery.auth.events import RefreshTokenReused, VerificationRequested
+from delivery.auth.events import ApiKeysRevoked, RefreshTokenReused, VerificationRequested
 from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
@@ -26,8 +27,9 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     VerificationRequested: [_tell(auth_messages.registered)],
     AddressTaken: [_tell(auth_messages.address_taken)],
     AccessRevoked: [end_all],
+    ApiKeysRevoked: [api_keys.end_all],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
-    UserLeft: [release_user, lambda fact: forget(fact.user_id)],
+    UserLeft: [release_user, lambda fact: forget(fact.user_id), lambda fact: api_keys.forget(fact.user_id)],
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
     DeliveryEdited: [],  # nobody is told by default

@@ -9,8 +9,18 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
+from delivery.policy import POLICY
+from tests.auth.keys import made
+
 METHODS = {"get", "post", "patch", "delete", "put"}
 PROBLEM = "application/problem+json"
+# What ends a credential must not fail because something else about it changed: If-Match is heeded at the most.
+AT_ONCE = {
+    "/api/auth/api-keys/{key_id}",
+    "/api/users/{user_id}/api-keys",
+    "/api/auth/sessions/{session_id}",
+    "/api/users/{user_id}/sessions",
+}
 TRUE_OF = (
     checks.not_a_server_error,
     openapi_checks.status_code_conformance,
@@ -101,11 +111,31 @@ def test_a_change_names_the_headers_that_it_heeds(document):
     for path, method, operation in operations(document):
         names = {parameter["name"]: parameter["required"] for parameter in operation.get("parameters", [])}
         ends_the_session = path.startswith("/api/auth/logout")  # a repeat is a 401, whatever its key
-        has_no_version = path.endswith(("/sessions", "/sessions/{session_id}"))
         if "security" not in operation and method in {"post", "patch"} and not ends_the_session:
             assert names["Idempotency-Key"] is False, (method, path)
-        if method in {"patch", "delete"} and not has_no_version:
+        if path not in AT_ONCE and method in {"patch", "delete"}:
             assert names["If-Match"] is True, (method, path)
+
+
+def test_an_operation_says_what_its_row_of_the_policy_says(document):
+    for path, method, operation in operations(document):
+        rule = {name.replace("-", "_").replace(".", "_"): rule for name, rule in POLICY.items()}[
+            operation["operationId"]
+        ]
+        assert operation.get("x-roles") == (sorted(rule.roles) if rule.roles else None), (method, path)
+        assert operation.get("x-parts") == (sorted(rule.parts) if rule.parts else None), (method, path)
+        if rule.scope:
+            assert operation["x-required-scope"] == rule.scope, (method, path)
+            assert f"`{rule.scope}`" in operation["description"], (method, path)
+        elif not rule.public:
+            assert operation["x-required-scope"] is None, (method, path)
+            assert "No API key may" in operation["description"], (method, path)
+        else:
+            assert "x-required-scope" not in operation, (method, path)
+
+
+def test_the_bearer_scheme_says_that_keys_are_taken(document):
+    assert "API key" in document["components"]["securitySchemes"]["bearer"]["description"]
 
 
 def test_every_error_is_a_problem(document):
@@ -145,6 +175,8 @@ class Caller:
             case.path_parameters["delivery_id"] = self.api.create()["id"]
         if "session_id" in case.path_parameters:
             case.path_parameters["session_id"] = self.api.get("/api/auth/sessions").json["items"][0]["id"]
+        if "key_id" in case.path_parameters:
+            case.path_parameters["key_id"] = made(self.api)["id"]
         headers = dict(case.headers or {})
         if "If-Match" in headers:
             headers["If-Match"] = "*"

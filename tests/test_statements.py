@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.auth.links import link_token, register
-from tests.factories import PASSWORD, delivery_in
+from tests.calls import CALLS, Things, nobody
+from tests.factories import delivery_in
 
 # endpoint: statements at the most, and the status of the call that is counted. The session check is one of them.
 BUDGETS = {
@@ -21,11 +21,18 @@ BUDGETS = {
     "auth.request_verification": (2, 202),
     "auth.verify_email_page": (0, 200),
     "auth.verify_email": (1, 204),
+    "api-keys.index": (2, 200),
+    "api-keys.create": (7, 201),
+    "api-keys.show": (2, 200),
+    "api-keys.revoke": (6, 204),
+    "api-keys.roll": (9, 201),
+    "api-keys.of_user": (3, 200),
+    "api-keys.revoke_all": (7, 204),
     "users.register": (2, 202),
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (4, 200),
-    "users.delete": (8, 204),
+    "users.delete": (9, 204),
     "audit.index": (2, 200),
     "deliveries.of_user": (3, 200),
     "deliveries.create": (5, 201),
@@ -40,59 +47,14 @@ BUDGETS = {
 }
 
 
-def calls(admin, customer, leaver, delivery, token):
-    """One representative call of each endpoint: (view, who, method, path, options)."""
-    one = f"/api/deliveries/{delivery['id']}"
-    me = f"/api/users/{customer.user_id}"
-    [session_id] = [one["id"] for one in customer.get("/api/auth/sessions").json["items"]]
-    seen = {"headers": {"If-Match": '"1"'}}
-    return {
-        "auth.login": (None, "POST", "/api/auth/login", {"json": {"email": "boss@x.example", "password": PASSWORD}}),
-        "auth.refresh": (None, "POST", "/api/auth/refresh", {"json": {"refresh_token": customer.refresh_token}}),
-        "auth.logout": (customer, "POST", "/api/auth/logout", {}),
-        "auth.logout_all": (customer, "POST", "/api/auth/logout-all", {}),
-        "sessions.index": (customer, "GET", "/api/auth/sessions", {}),
-        "sessions.end": (customer, "DELETE", f"/api/auth/sessions/{session_id}", {}),
-        "sessions.of_user": (admin, "GET", f"{me}/sessions", {}),
-        "sessions.end_of_user": (admin, "DELETE", f"{me}/sessions", {}),
-        "auth.me": (customer, "GET", "/api/auth/me", {}),
-        "auth.request_verification": (
-            None, "POST", "/api/auth/request-verification", {"json": {"email": "new@x.example"}},
-        ),
-        "auth.verify_email_page": (None, "GET", "/api/auth/verify-email?token=x", {}),
-        "auth.verify_email": (None, "POST", "/api/auth/verify-email", {"json": {"token": token}}),
-        "users.register": (
-            None, "POST", "/api/users",
-            {"json": {"name": "N", "email": "n@n.example", "password": "long enough words"}},
-        ),
-        "users.index": (admin, "GET", "/api/users", {}),
-        "users.show": (customer, "GET", me, {}),
-        "users.change": (customer, "PATCH", me, {"json": {"name": "New"}, **seen}),
-        "users.delete": (admin, "DELETE", f"/api/users/{leaver.user_id}", seen),
-        "audit.index": (admin, "GET", "/api/audit", {}),
-        "deliveries.of_user": (customer, "GET", f"{me}/deliveries", {}),
-        "deliveries.create": (customer, "POST", "/api/deliveries", {"json": delivery_in()}),
-        "deliveries.index": (customer, "GET", "/api/deliveries", {}),
-        "deliveries.show": (customer, "GET", one, {}),
-        "deliveries.edit": (customer, "PATCH", one, {"json": {"item_name": "Red"}, **seen}),
-        "deliveries.delete": (customer, "DELETE", one, seen),
-        "deliveries.move": (customer, "POST", f"{one}/transitions", {"json": {"to": "cancelled"}}),
-        "deliveries.timeline": (customer, "GET", f"{one}/events", {}),
-        "health.healthz": (None, "GET", "/healthz", {}),
-        "health.readyz": (None, "GET", "/readyz", {}),
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("endpoint", BUDGETS)
-def test_an_endpoint_stays_within_its_budget(endpoint, app, client, people, count_statements):
-    customer, admin = people.customer(), people.admin(email="boss@x.example")
-    register(client, "new@x.example")
-    token = link_token(app, "new@x.example")
-    who, method, path, options = calls(admin, customer, people.courier(), customer.create(), token)[endpoint]
-    ask = who.request if who else lambda method, path, **options: client.open(path, method=method, **options)
+def test_an_endpoint_stays_within_its_budget(endpoint, app, people, count_statements):
+    call = CALLS[endpoint]
+    by = people.make(call.by) if call.by else nobody(app)
+    call = call.about(Things(people, by=by, of=call.of))
 
     with count_statements() as statements:
-        response = ask(method, path, **options)
+        response = call.send(by)
 
     budget, status = BUDGETS[endpoint]
     statements = [statement for statement in statements if not statement.startswith("BEGIN")]

@@ -1,4 +1,7 @@
-"""From an Authorization header to the caller: a verified token and one indexed read. And the only way to a session."""
+"""From an Authorization header to the caller: a verified token or an API key, and one indexed read.
+
+And the only way to a session or a key: one's own.
+"""
 
 from functools import lru_cache
 from typing import Any
@@ -12,8 +15,10 @@ from sqlalchemy import Row, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock
+from delivery.auth import key_secrets
+from delivery.auth.key_checks import caller_by_key
 from delivery.auth.models import AuthSession
-from delivery.auth.queries import UNENDED
+from delivery.auth.queries import KEY_BY_ID, UNENDED
 from delivery.database import now, reader
 from delivery.errors import NotFound, Unauthorized
 from delivery.users.models import User
@@ -43,17 +48,25 @@ def identify(header: str) -> Caller:
     """Return who sent an Authorization header.
 
     Raises:
-        Unauthorized: no bearer token, or one that is forged, expired or ended (RFC 6750, 3).
+        Unauthorized: no bearer token or key, or one that is forged, expired or ended (RFC 6750, 3).
     """
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("Sign in and send the access token as a bearer token.")
-    session_id, epoch, expires = _verified(token.strip(), current_app.config["JWT_SECRET_KEY"])
-    if expires <= clock.now().timestamp():
+        raise Unauthorized("Sign in and send the access token, or an API key, as a bearer token.")
+    token = token.strip()
+    found = caller_by_key(token) if token.startswith(key_secrets.PREFIX) else _by_session(token)
+    if found is None:
         raise _refused()
+    return found
+
+
+def _by_session(token: str) -> Caller | None:
+    session_id, epoch, expires = _verified(token, current_app.config["JWT_SECRET_KEY"])
+    if expires <= clock.now().timestamp():
+        return None
     row = reader().execute(_ALIVE, {"session_id": session_id}).one_or_none()
     if row is None or row.epoch != epoch:
-        raise _refused()
+        return None
     return Caller(id=row.id, role=row.role, session_id=session_id)
 
 
@@ -85,4 +98,17 @@ def session_for(caller: Caller, session_id: UUID, may: frozenset[str]) -> Row[An
 
 
 def _refused() -> Unauthorized:
-    return Unauthorized("The access token is not valid, or no longer is; sign in again.", challenge=_CHALLENGE)
+    return Unauthorized("The access token or API key is not valid, or no longer is.", challenge=_CHALLENGE)
+
+
+def key_for(caller: Caller, key_id: UUID, may: frozenset[str]) -> Row[Any]:
+    """Return the columns of an API key, all but its hash, to the person whose it is.
+
+    Raises:
+        NotFound: nobody has this key, or somebody else does.
+    """
+    row = reader().execute(KEY_BY_ID, {"id": key_id}).one_or_none()
+    parts = {Part.SELF} if row is not None and row.user_id == caller.id else set()
+    if row is None or not parts & may:
+        raise NotFound
+    return row

@@ -16,3 +16,10 @@ class RefreshTokenReused:
     """Somebody came with a refresh token that had been used long ago, and the session was ended for it."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeysRevoked:
+    """All API keys of an account must end."""
+
+    user_id: UUID

@@ -1,12 +1,12 @@
-"""The tables of sessions and refresh tokens; an access token is alive while its session is."""
+"""The tables of sessions, refresh tokens and API keys; an access token is alive while its session is."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from delivery.database import UTC, Base, new_id
+from delivery.database import UTC, Base, Json, new_id
 
 LONGEST_USER_AGENT = 200
 
@@ -40,3 +40,28 @@ class RefreshToken(Base):
     expires_at: Mapped[datetime] = mapped_column(UTC, index=True)
     used_at: Mapped[datetime | None] = mapped_column(UTC)
     successor_salt: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+
+
+class ApiKey(Base):
+    """A key that a program acts with in its owner's name; it can do what both its scopes and their role allow."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint("(rolled_at IS NULL) = (replaced_by IS NULL)", name="rolled"),
+        Index("ix_api_keys_user", "user_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    hint: Mapped[str] = mapped_column(String(20))
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)  # SHA-256; the key itself is kept nowhere
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    expires_at: Mapped[datetime | None] = mapped_column(UTC)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTC)  # to five minutes
+    revoked_at: Mapped[datetime | None] = mapped_column(UTC)
+    rolled_at: Mapped[datetime | None] = mapped_column(UTC)
+    replaced_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UTC)

@@ -1,12 +1,13 @@
-"""Reads about sessions; they write nothing."""
+"""Reads about sessions and API keys; they write nothing."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy.sql.expression import bindparam
 
-from delivery.auth.models import AuthSession, RefreshToken
+from delivery.auth.models import ApiKey, AuthSession, RefreshToken
 from delivery.database import now, reader
 from delivery.users.models import User
 
@@ -19,6 +20,9 @@ LIVE = (
     .where(*UNENDED, _users.c.active, _users.c.epoch == _sessions.c.epoch)
 )
 _LASTING = [_sessions.c.id, _sessions.c.user_id, _sessions.c.epoch, _sessions.c.created_at]
+LIVE_KEY = and_(ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()))
+_KEY_COLUMNS = [column for column in ApiKey.__table__.c if column.name != "hash"]
+KEY_BY_ID = select(*_KEY_COLUMNS).where(ApiKey.id == bindparam("id"))
 
 
 def family(token_hash: bytes) -> Row[Any] | None:
@@ -34,3 +38,11 @@ def sessions(*, user_id: UUID | None, after: UUID | None, limit: int) -> Sequenc
     if after:
         query = query.where(_sessions.c.id < after)
     return reader().execute(query.order_by(_sessions.c.id.desc()).limit(limit)).all()
+
+
+def keys(user_id: UUID | None, *, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Return a user's keys, dead ones too, the newest first, beginning after an id."""
+    query = select(*_KEY_COLUMNS).where(ApiKey.user_id == user_id)
+    if after:
+        query = query.where(ApiKey.id < after)
+    return reader().execute(query.order_by(ApiKey.id.desc()).limit(limit)).all()

@@ -1,4 +1,4 @@
-"""The shapes of signing in."""
+"""The shapes of signing in, and of API keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,9 @@ from uuid import UUID
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.auth.models import LONGEST_USER_AGENT
+from delivery.auth.states import Scope
 from delivery.users.schemas import LONGEST_EMAIL, LONGEST_PASSWORD, Email
-from delivery.web import Schema
+from delivery.web import Line, Schema, Time, Whole
 
 
 class _OAuthIn(Schema):
@@ -77,3 +78,56 @@ class AddressIn(Schema):
 
 class TokenIn(Schema):
     token = fields.String(required=True, validate=validate.Length(max=1000))
+
+
+class ApiKeyIn(Schema):
+    name = Line(100, required=True, metadata={"example": "Shop at the harbour"})
+    scopes = fields.List(
+        fields.Enum(Scope, by_value=True),
+        required=True,
+        validate=validate.Length(min=1, max=2 * len(Scope)),
+        metadata={"description": "What it may do, of what your role may."},
+    )
+    expires_at = Time(allow_none=True, load_default=None, metadata={"description": "In the future; null: never."})
+
+
+class ApiKeyRollIn(Schema):
+    overlap_seconds = Whole(
+        0, 7 * 86_400, load_default=86_400, metadata={"description": "For how long the old key works beside the new."}
+    )
+
+
+class ApiKeyOut(Schema):
+    id = fields.UUID(required=True)
+    name = fields.String(required=True)
+    hint = fields.String(required=True, metadata={"example": "dms_live_...x7Qd"})
+    scopes = fields.List(fields.Enum(Scope, by_value=True), required=True)
+    created_at = fields.AwareDateTime(required=True)
+    expires_at = fields.AwareDateTime(required=True, allow_none=True)
+    last_used_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "To five minutes; it does not raise the version."}
+    )
+    revoked_at = fields.AwareDateTime(required=True, allow_none=True)
+    rolled_at = fields.AwareDateTime(required=True, allow_none=True)
+    replaced_by = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "The key that it was rolled to."}
+    )
+    version = fields.Integer(required=True)
+
+
+class NewApiKeyOut(ApiKeyOut):
+    secret = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The key itself, this once; null in the replay of an Idempotency-Key."},
+    )
+
+
+class ApiKeyPage(Schema):
+    items = fields.List(fields.Nested(ApiKeyOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+def key_out(row: Any) -> dict[str, Any]:
+    """Return what ApiKeyOut documents; `row` has the columns of ApiKey."""
+    return {name: getattr(row, name) for name in ApiKeyOut().fields}

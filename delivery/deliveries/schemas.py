@@ -180,7 +180,7 @@ class EventOut(Schema):
     note = fields.String(required=True, allow_none=True)
     public_note = fields.String(required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
-    actor_type = fields.String(required=True)
+    actor_type = fields.String(required=True, metadata={"description": "user, api_key (of that user), cli or system"})
     actor_id = fields.UUID(required=True, allow_none=True)
     request_id = fields.String(required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True)

@@ -10,19 +10,26 @@ from flask import Flask
 from marshmallow import INCLUDE, fields
 
 from delivery.web import Blueprint, Schema
+from delivery.web.callers import policy_of
+from delivery.web.rules import Rule
 
 _KEY = "delivery.openapi"
 _DESCRIPTION = """
 Delivery takes a delivery from order to doorstep, lets everybody concerned see where it is, and tells them.
 
 Sign in with `POST /api/auth/login`, send the access token as `Authorization: Bearer ...`, and trade the refresh token
-at `POST /api/auth/refresh` for the next ones. Errors are `application/problem+json` (RFC 9457). Changes need
-`If-Match`; an `Idempotency-Key` makes a POST or PATCH safe to repeat.
+at `POST /api/auth/refresh` for the next ones. Programs send an API key in its place, where it has the scope that the
+operation names. Errors are `application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes a
+POST or PATCH safe to repeat.
 """
 _PASSWORD_FLOW = {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}
 _SECURITY_SCHEMES = {
     "password": {"type": "oauth2", "flows": {"password": _PASSWORD_FLOW}},
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token, or an API key (`dms_live_...`): each operation says which scope it needs.",
+    },
 }
 
 
@@ -86,7 +93,32 @@ def _build(app: Flask) -> dict[str, Any]:
         if isinstance(blueprint, Blueprint):
             blueprint.register_views_in_doc(api, app, api.spec, name=name, parameters=None)
             api.spec.tag({"name": name, "description": blueprint.description})
-    return dict(api.spec.to_dict())
+    built = dict(api.spec.to_dict())
+    _add_policy(app, built["paths"])
+    return built
+
+
+def _add_policy(app: Flask, paths: dict[str, Any]) -> None:
+    """Say of each operation who may call it, in words and for machines."""
+    policy = {endpoint.replace("-", "_").replace(".", "_"): rule for endpoint, rule in policy_of(app).items()}
+    for operations in paths.values():
+        for operation in operations.values():
+            if "operationId" in operation:
+                operation.update(_said(policy[operation["operationId"]], operation.get("description")))
+
+
+def _said(rule: Rule, description: str | None) -> dict[str, Any]:
+    """Return `x-roles` (where not every role may), `x-parts` (what one must be to the object), `x-required-scope`."""
+    said: dict[str, Any] = {}
+    if rule.roles is not None:
+        said["x-roles"] = sorted(rule.roles)
+    if rule.parts:
+        said["x-parts"] = sorted(rule.parts)
+    if rule.public and rule.scope is None:
+        return said
+    key = f"An API key needs the scope `{rule.scope}`." if rule.scope else "No API key may; a person must sign in."
+    words = f"{description}\n\n{key}" if description else key
+    return {**said, "x-required-scope": rule.scope, "description": words}
 
 
 def _version() -> str:

@@ -51,8 +51,13 @@ def rule() -> Rule:
     Raises:
         KeyError: it has none; tests/test_policy.py does not let that happen.
     """
-    policy: Policy = current_app.extensions[_POLICY]
-    return policy[request.endpoint or ""]
+    return policy_of(current_app)[request.endpoint or ""]
+
+
+def policy_of(app: Flask) -> Policy:
+    """Return an app's table of who may call what."""
+    policy: Policy = app.extensions[_POLICY]
+    return policy
 
 
 def signed_in(view: View) -> View:

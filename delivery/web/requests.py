@@ -52,6 +52,7 @@ def _end(response: Response) -> Response:
                 "status": response.status_code,
                 "duration_ms": round(1000 * (time.monotonic() - g.started), 1),
                 "user_id": str(caller.id) if caller else None,
+                "key_id": str(caller.key_id) if caller and caller.key_id else None,
             },
         )
     return response

@@ -10,8 +10,13 @@ import sys
 
 import pytest
 
+from delivery.app import create_app
 from delivery.ops.leash import leashed
+from delivery.ops.schema import upgrade
 from delivery.ops.system import GUNICORN_CONF
+from tests.auth.keys import KEYS, made
+from tests.conftest import close, settings
+from tests.factories import People
 from tests.servers.system import ROOT, free_port
 from tests.servers.waiting import wait_until
 
@@ -88,6 +93,25 @@ def gunicorn(tmp_path):
     yield server
     if server.process.poll() is None:
         server.stop()
+
+
+@pytest.fixture
+def app(tmp_path):
+    """The app whose database gunicorn serves too."""
+    app = create_app(settings(tmp_path))
+    upgrade(app)
+    yield app
+    close(app)
+
+
+def test_the_use_of_a_key_is_noted_when_the_answer_is_out(app, gunicorn):
+    """The note waits until the server closes the response, as PEP 3333 has it do."""
+    owner = People(app).customer()
+    key = made(owner)
+
+    asked = f"GET /api/auth/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key['secret']}\r\n\r\n"
+    assert gunicorn.ask(asked.encode())[0] == 200
+    wait_until(lambda: owner.get(f"{KEYS}/{key['id']}").json["last_used_at"], what="the note", seconds=10)
 
 
 REFUSED = {

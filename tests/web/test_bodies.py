@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from tests.auth.keys import KEYS, made
 from tests.factories import delivery_in
 from tests.web.answers import problem, wrong
 
@@ -75,6 +76,8 @@ def endpoints(people):
         (admin, "POST", "/api/deliveries"),
         (admin, "PATCH", one),
         (admin, "POST", f"{one}/transitions"),
+        (admin, "POST", KEYS),
+        (admin, "POST", f"{KEYS}/{made(admin)['id']}/roll"),
     ]
 
 

@@ -1,0 +1,197 @@
+"""One representative call of each endpoint, for whatever tries all of them; a new endpoint needs a row here.
+
+`{delivery}`, `{user}`, ... in a path or body stand for what THINGS makes, when somebody is about to make the call.
+"""
+
+import itertools
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from delivery.auth import sessions
+from delivery.database import transaction
+from tests.auth.keys import made
+from tests.auth.links import link_token, register
+from tests.factories import PASSWORD, Api, delivery_in
+
+NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
+SEEN = {"If-Match": "*"}
+CUSTOMER, COURIER, DISPATCHER, ADMIN = "customer", "courier", "dispatcher", "admin"
+OWN, ASSIGNED, ELSES, NOBODY = "own", "assigned", "somebody else's", "nobody's"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call that succeeds when `by` makes it (None: whoever is not signed in) about a thing that is `of` theirs."""
+
+    method: str
+    path: str
+    by: str | None = CUSTOMER
+    of: str = OWN
+    json: dict | None = None
+    headers: dict = field(default_factory=dict)
+
+    def about(self, things):
+        """The same call, with things in the place of their names."""
+        return replace(self, path=filled(self.path, things), json=filled(self.json, things))
+
+    def send(self, api):
+        """Make the call with somebody's credentials."""
+        body = {} if self.json is None else {"json": self.json}
+        return api.request(self.method, self.path, headers=self.headers, **body)
+
+
+def get(path, **more):
+    return Call(method="GET", path=path, **more)
+
+
+def post(path, json=None, **more):
+    return Call(method="POST", path=path, json=json, **more)
+
+
+def patch(path, json, **more):
+    return Call(method="PATCH", path=path, json=json, headers=SEEN, **more)
+
+
+def delete(path, **more):
+    return Call(method="DELETE", path=path, headers=SEEN, **more)
+
+
+_KEY = {"name": "Shop", "scopes": ["deliveries:read"]}
+_USER = {"name": "N", "email": "{free_address}", "password": "long enough words"}
+
+CALLS = {
+    "health.healthz": get("/healthz", by=None),
+    "health.readyz": get("/readyz", by=None),
+    "auth.login": post("/api/auth/login", {"email": "{address}", "password": PASSWORD}, by=None),
+    "auth.refresh": post("/api/auth/refresh", {"refresh_token": "{refresh_token}"}, by=None),
+    "auth.logout": post("/api/auth/logout"),
+    "auth.logout_all": post("/api/auth/logout-all"),
+    "sessions.index": get("/api/auth/sessions"),
+    "sessions.end": delete("/api/auth/sessions/{session}"),
+    "sessions.of_user": get("/api/users/{user}/sessions"),
+    "sessions.end_of_user": delete("/api/users/{user}/sessions"),
+    "auth.me": get("/api/auth/me"),
+    "auth.request_verification": post("/api/auth/request-verification", {"email": "{unverified_address}"}, by=None),
+    "auth.verify_email_page": get("/api/auth/verify-email?token=x", by=None),
+    "auth.verify_email": post("/api/auth/verify-email", {"token": "{verify_token}"}, by=None),
+    "api-keys.index": get("/api/auth/api-keys"),
+    "api-keys.create": post("/api/auth/api-keys", _KEY),
+    "api-keys.show": get("/api/auth/api-keys/{key}"),
+    "api-keys.revoke": delete("/api/auth/api-keys/{key}"),
+    "api-keys.roll": post("/api/auth/api-keys/{key}/roll", {}),
+    "api-keys.of_user": get("/api/users/{user}/api-keys"),
+    "api-keys.revoke_all": delete("/api/users/{user_with_key}/api-keys"),
+    "users.register": post("/api/users", _USER, by=None),
+    "users.index": get("/api/users", by=ADMIN),
+    "users.show": get("/api/users/{user}"),
+    "users.change": patch("/api/users/{user}", {"name": "New"}),
+    "users.delete": delete("/api/users/{user}", by=ADMIN, of=ELSES),
+    "audit.index": get("/api/audit", by=ADMIN),
+    "deliveries.create": post("/api/deliveries", delivery_in()),
+    "deliveries.index": get("/api/deliveries"),
+    "deliveries.of_user": get("/api/users/{user}/deliveries"),
+    "deliveries.show": get("/api/deliveries/{delivery}"),
+    "deliveries.edit": patch("/api/deliveries/{delivery}", {"item_name": "Red"}),
+    "deliveries.delete": delete("/api/deliveries/{delivery}"),
+    "deliveries.move": post("/api/deliveries/{delivery}/transitions", {"to": "{next_state}"}),
+    "deliveries.timeline": get("/api/deliveries/{delivery}/events"),
+}  # fmt: skip
+
+
+def nobody(app):
+    """The API as it is for whoever is not signed in."""
+    api = Api(app, user_id=None, token="")
+    api.headers = {}
+    return api
+
+
+def kind_of(call):
+    """The kind of thing that a call is about; None when it names none."""
+    named = [name for name in OBJECTS if f"{{{name}}}" in call.path]
+    return named[0] if named else None
+
+
+class Things:
+    """What the placeholders of a call stand for, made when they are asked for.
+
+    Args:
+        by: who calls, an Api with an account behind it.
+        of: whose thing it is to be: OWN, ASSIGNED, ELSES or NOBODY.
+    """
+
+    def __init__(self, people, *, by, of=OWN):
+        self.people, self.by, self.of = people, by, of
+        self.app = people.app
+
+    def __getitem__(self, name):
+        if self.of == NOBODY and name in OBJECTS:
+            return NOBODYS
+        return (OBJECTS | WORDS)[name](self)
+
+    def owner(self):
+        return self.by if self.of == OWN else self.people.customer()
+
+
+def _delivery(things):
+    if things.of == ASSIGNED:
+        delivery = things.people.customer().create()
+        assigned = things.people.dispatcher().move(delivery, "assigned", courier_id=things.by.user_id)
+        assert assigned.status_code == 200, assigned.text
+    else:
+        delivery = things.people.dispatcher().create(owner_id=things.owner().user_id)
+    return delivery["id"]
+
+
+def _user_with_key(things):
+    owner = things.owner()
+    made(owner)
+    return owner.user_id
+
+
+def _address(things):
+    address = f"member{next(_numbers)}@x.example"
+    things.people.customer(email=address)
+    return address
+
+
+def _unverified_address(things):
+    address = f"new{next(_numbers)}@x.example"
+    register(things.app.test_client(), address)
+    return address
+
+
+def _session(things):
+    owner = UUID(things.owner().user_id)
+    with things.app.app_context(), transaction():
+        return str(sessions.open_session(user_id=owner, epoch=1).session_id)
+
+
+# What a path may name. Each is somebody's, so that an endpoint about it is tried with one's own and with others'.
+OBJECTS = {
+    "user": lambda things: things.owner().user_id,
+    "user_with_key": _user_with_key,
+    "session": _session,
+    "key": lambda things: made(things.owner())["id"],
+    "delivery": _delivery,
+}
+# What else a call may need.
+WORDS = {
+    "address": _address,
+    "refresh_token": lambda things: things.people.customer().refresh_token,
+    "free_address": lambda _: f"free{next(_numbers)}@x.example",
+    "unverified_address": _unverified_address,
+    "verify_token": lambda things: link_token(things.app, _unverified_address(things)),
+    "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
+}
+
+
+def filled(value, things):
+    """Put things in the place of their names, in a text or in the texts of a body."""
+    if isinstance(value, dict):
+        return {name: filled(inner, things) for name, inner in value.items()}
+    if isinstance(value, str) and "{" in value:
+        before, _, rest = value.partition("{")
+        name, _, after = rest.partition("}")
+        return f"{before}{things[name]}{after}"
+    return value
