@@ -161,6 +161,11 @@ class Config:
     CORS_ORIGINS: list[str] = env(ORIGINS, "", "Web origins whose pages may call the API.")
     MAX_CONTENT_LENGTH: int = env(number(1024, 1073741824), "1048576", "Largest request body, in bytes.")
 
+    API_REQUESTS_PER_MINUTE: int = env(number(1, 1000000), "600", "Requests of one person.")
+    ANONYMOUS_REQUESTS_PER_MINUTE: int = env(
+        number(1, 1000000), "120", "Requests of one address, of those that nobody signed in for."
+    )
+
     # Stores
     DATABASE_URL: str = env(DATABASE, OWN_SQLITE, "The database; required in production: PostgreSQL.")
     DB_POOL_SIZE: int = env(number(1, 1000), "8", "PostgreSQL connections that one process keeps.")
@@ -200,6 +205,7 @@ class Config:
     SMS_API_KEY: str = env(TEXT, "", "Twilio's account SID, or the AWS access key id.")
     SMS_API_SECRET: str = env(TEXT, "", "Twilio's auth token, or the AWS secret access key.")
     SMS_FROM: str = env(TEXT, "", "Sender's number or name; required by Twilio.")
+    SMS_PER_NUMBER_PER_DAY: int = env(number(1, 1000), "10", "Text messages to one telephone number.")
     SMS_TIMEOUT_SECONDS: int = env(number(1, 15), "15", "Longest wait for the provider.")
     TWILIO_BASE_URL: str = env(WEB_URL, "https://api.twilio.com", "Twilio, or a service that speaks its protocol.")
     SNS_ENDPOINT_URL: str = env(WEB_URL, "", "A service that speaks SNS; when empty, AWS.")

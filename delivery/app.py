@@ -26,9 +26,12 @@ from delivery.policy import POLICY
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
-from delivery.web import callers, problems, requests
+from delivery.web import callers, problems, requests, throttle
 
-EXPOSED_HEADERS = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"]
+EXPOSED_HEADERS = [
+    "ETag", "Idempotent-Replayed", "Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+    "Retry-After", "WWW-Authenticate", "X-Request-ID",
+]  # fmt: skip
 
 
 def create_app(config: Any) -> Flask:
@@ -54,6 +57,7 @@ def _add_parts(app: Flask) -> None:
     sessions.init_app(app)
     passwords.init_app(app)
     callers.init_app(app, access.identify, POLICY)
+    throttle.init_app(app)
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
         CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)

@@ -91,9 +91,8 @@ class TooMany(AppError):
     status, code = HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"
 
     def __init__(self, detail: str, *, most: int, retry_after_seconds: int) -> None:
-        reset = str(retry_after_seconds)
-        limit = {"RateLimit-Limit": str(most), "RateLimit-Remaining": "0", "RateLimit-Reset": reset}
-        super().__init__(detail, headers={"Retry-After": reset, **limit})
+        limit = rate_limit_headers(most, remaining=0, reset_seconds=retry_after_seconds)
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds), **limit})
 
 
 class Unavailable(AppError):
@@ -103,6 +102,15 @@ class Unavailable(AppError):
 
     def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
+
+
+def rate_limit_headers(most: int, *, remaining: int, reset_seconds: int) -> dict[str, str]:
+    """Return what draft-ietf-httpapi-ratelimit-headers-06 calls them, the last draft of three plain fields.
+
+    RateLimit-Reset is how many seconds it takes until there is room for one more than now.
+    """
+    values = {"Limit": most, "Remaining": remaining, "Reset": reset_seconds}
+    return {f"RateLimit-{name}": str(value) for name, value in values.items()}
 
 
 def invalid_field(pointer: str, message: str, *, code: str = "invalid") -> Invalid:

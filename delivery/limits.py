@@ -7,18 +7,18 @@ The keys are keyed hashes of what was typed, whether or not such an account exis
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
 from uuid import UUID
 
-from flask import request
+from flask import current_app
 from sqlalchemy import Index, LargeBinary, String, delete, insert, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, backend, db, new_id, now, transaction, upsert
 from delivery.errors import TooMany
 from delivery.tokens import keyed_hash
+from delivery.web.throttle import client_network
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -75,6 +75,7 @@ LIMITS: dict[str, Sequence[Limit]] = {
     REGISTER: (Limit(10, HOUR, (ADDRESS,)),),
     REFRESH: (Limit(60, HOUR, (SUBJECT,)),),
 }
+TEXT_MESSAGE = "text_message"  # a setting says how many
 MOST_IN_A_ROW = 100
 KEPT_SECONDS, STREAK_KEPT_SECONDS = DAY, 400 * DAY
 _attempts, _streaks = Attempt.__table__, Streak.__table__
@@ -91,12 +92,13 @@ class Taken:
     barred: bool = False
 
 
-def take(action: str, subject: str | None = None) -> Taken:
+def take(action: str, subject: str | None = None, *, attempt_id: UUID | None = None) -> Taken:
     """Count an attempt and commit, before anything is tried: so many at once cannot slip through together.
 
     Args:
-        action: a key of LIMITS.
+        action: a key of LIMITS, or TEXT_MESSAGE.
         subject: what it is about: an e-mail address, a session's id, a telephone number.
+        attempt_id: when it may be tried again under this id, and counts once all the same.
 
     Raises:
         TooMany: a limit is reached; this one was not counted.
@@ -108,8 +110,10 @@ def take(action: str, subject: str | None = None) -> Taken:
     }
     with transaction():
         _wait_for_turn(keys)
-        _refuse_beyond(action, keys)
-        db.session.execute(insert(_attempts).values(id=new_id(), action=action, at=now(), **keys))
+        if not _is_counted(attempt_id):
+            _refuse_beyond(action, keys)
+            row = {"id": attempt_id or new_id(), "action": action, "at": now(), **keys}
+            db.session.execute(insert(_attempts).values(row))
         count = _lengthen_streak(keys[SUBJECT]) if action == LOGIN else 0
     return Taken(action, keys[SUBJECT], keys[ADDRESS], barred=count > MOST_IN_A_ROW)
 
@@ -127,19 +131,6 @@ def forgive_all(subject: str) -> None:
     key = keyed_hash("limits.subject", subject.strip().lower())
     db.session.execute(delete(_attempts).where(_attempts.c.action == LOGIN, _attempts.c.subject == key))
     db.session.execute(delete(_streaks).where(_streaks.c.subject == key))
-
-
-def client_network() -> str | None:
-    """Return the network that this request comes from: an IPv4 address, or the /64 that one IPv6 customer has."""
-    if not request or not request.remote_addr:
-        return None
-    try:
-        address = ip_address(request.remote_addr)
-    except ValueError:
-        return request.remote_addr  # a unix socket's
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
 
 
 def purge(limit: int) -> int:
@@ -164,8 +155,20 @@ def _wait_for_turn(keys: dict[str, bytes | None]) -> None:
         db.session.execute(_TURN, {"turn": turn})
 
 
+def _is_counted(attempt_id: UUID | None) -> bool:
+    if attempt_id is None:
+        return False
+    return db.session.execute(select(_attempts.c.id).where(_attempts.c.id == attempt_id)).one_or_none() is not None
+
+
+def _limits_of(action: str) -> Sequence[Limit]:
+    if action == TEXT_MESSAGE:
+        return (Limit(current_app.config["SMS_PER_NUMBER_PER_DAY"], DAY, (SUBJECT,)),)
+    return LIMITS[action]
+
+
 def _refuse_beyond(action: str, keys: dict[str, bytes | None]) -> None:
-    limits = [limit for limit in LIMITS[action] if all(keys[name] for name in limit.of)]
+    limits = [limit for limit in _limits_of(action) if all(keys[name] for name in limit.of)]
     oldest = [_oldest_that_counts(action, keys, limit) for limit in limits]
     row = db.session.execute(select(now(), *oldest)).one()
     reached = [

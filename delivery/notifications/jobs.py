@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from delivery import logs
+from delivery import limits, logs
 from delivery.database import transaction
+from delivery.errors import TooMany
 from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, claims, registry
 from delivery.notifications.channels import Failure, Letter, Suppress, Transport, Unreachable, printable
@@ -201,4 +202,15 @@ def _letter(message: ClaimedMessage) -> Letter | Result:
         return Result(message, Outcome.PERMANENT, error_class="composer_failed", error=type(error).__name__)
     if isinstance(made, Suppress):
         return Result(message, Outcome.SUPPRESSED, error_class=made.reason)
-    return made
+    return _within_limit(message, made)
+
+
+def _within_limit(message: ClaimedMessage, letter: Letter) -> Letter | Result:
+    """Count a text message for its number: once, however often it is tried and whoever tries it."""
+    if message.channel != Channel.SMS:
+        return letter
+    try:
+        limits.take(limits.TEXT_MESSAGE, letter.address, attempt_id=message.id)
+    except TooMany:
+        return Result(message, Outcome.SUPPRESSED, error_class="sms_limit")
+    return letter

@@ -31,6 +31,13 @@ _SECURITY_SCHEMES = {
         "description": "An access token, or an API key (`dms_live_...`): each operation says which scope it needs.",
     },
 }
+_COUNT = {"type": "integer", "minimum": 0}
+_LIMIT_HEADERS: dict[str, Any] = {
+    "RateLimit-Limit": {"description": "Requests a minute.", "schema": _COUNT},
+    "RateLimit-Remaining": {"description": "How many there is room for now.", "schema": _COUNT},
+    "RateLimit-Reset": {"description": "Seconds until there is room for one more.", "schema": _COUNT},
+}
+_RETRY_AFTER = {"description": "Seconds to wait.", "schema": _COUNT}
 
 
 class FieldProblem(Schema):
@@ -66,8 +73,11 @@ class _Api(flask_smorest.Api):
         """Register each error status as a component, as problem+json."""
         errors = {status.name: status.phrase for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
         for name, description in {**errors, self.DEFAULT_ERROR_RESPONSE_NAME: "Any other error"}.items():
-            content = {"application/problem+json": {"schema": Problem}}
-            self.spec.components.response(name, {"description": description, "content": content}, lazy=True)
+            response = {"description": description, "content": {"application/problem+json": {"schema": Problem}}}
+            limits = name == HTTPStatus.TOO_MANY_REQUESTS.name  # named by all, see _name_limits()
+            if limits:
+                response["headers"] = {**_LIMIT_HEADERS, "Retry-After": _RETRY_AFTER}
+            self.spec.components.response(name, response, lazy=not limits)
 
 
 def document(app: Flask) -> bytes:
@@ -93,18 +103,31 @@ def _build(app: Flask) -> dict[str, Any]:
         if isinstance(blueprint, Blueprint):
             blueprint.register_views_in_doc(api, app, api.spec, name=name, parameters=None)
             api.spec.tag({"name": name, "description": blueprint.description})
-    built = dict(api.spec.to_dict())
+    built: dict[str, Any] = dict(api.spec.to_dict())
+    built["components"]["headers"] = _LIMIT_HEADERS
     _add_policy(app, built["paths"])
     return built
 
 
 def _add_policy(app: Flask, paths: dict[str, Any]) -> None:
-    """Say of each operation who may call it, in words and for machines."""
+    """Say of each operation who may call it, in words and for machines, and whether it is limited."""
     policy = {endpoint.replace("-", "_").replace(".", "_"): rule for endpoint, rule in policy_of(app).items()}
     for operations in paths.values():
         for operation in operations.values():
             if "operationId" in operation:
-                operation.update(_said(policy[operation["operationId"]], operation.get("description")))
+                rule = policy[operation["operationId"]]
+                operation.update(_said(rule, operation.get("description")))
+                if rule.limited:
+                    _name_limits(operation["responses"])
+
+
+def _name_limits(responses: dict[str, Any]) -> None:
+    """Add what the general limits add to every answer."""
+    responses.setdefault("429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"})
+    for response in responses.values():
+        if "$ref" not in response:
+            named = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMIT_HEADERS}
+            response.setdefault("headers", {}).update(named)
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from flask import Flask, current_app, g, request
 
-from delivery.errors import Forbidden
+from delivery.errors import Forbidden, Unauthorized
+from delivery.web import throttle
 from delivery.web.rules import Policy, Rule
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -78,6 +79,7 @@ def public(view: View) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         g.caller = None
+        _count_nobody()
         return view(*args, **kwargs)
 
     return _needing_nobody(wrapper)  # type: ignore[return-value]
@@ -89,7 +91,11 @@ def signed_in_or_not(view: View) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         header = request.headers.get("Authorization", "")
-        g.caller = _identified(header) if header.lower().startswith("bearer ") else None
+        if header.lower().startswith("bearer "):
+            g.caller = _identified(header)
+        else:
+            g.caller = None
+            _count_nobody()
         return view(*args, **kwargs)
 
     return _needing_nobody(wrapper)  # type: ignore[return-value]
@@ -101,13 +107,31 @@ def _needing_nobody(view: View) -> View:
     return view
 
 
+def _count_nobody() -> None:
+    """Count a request that nobody has signed in for."""
+    if rule().limited:
+        throttle.count_address()
+
+
 def _identified(header: str) -> Caller:
-    found: Caller = current_app.extensions[_IDENTIFY](header)
+    found = _counted(header)
     asked = rule()
     if found.scopes is not None and asked.scope not in found.scopes:
         raise _insufficient(asked.scope)
     if asked.roles is not None and found.role not in asked.roles:
         raise Forbidden("Your role does not allow this.")
+    return found
+
+
+def _counted(header: str) -> Caller:
+    """Return the caller, once the request counts as theirs; refused credentials are nobody's."""
+    try:
+        found: Caller = current_app.extensions[_IDENTIFY](header)
+    except Unauthorized:
+        throttle.count_address()
+        raise
+    if found.id:
+        throttle.count_user(found.id)
     return found
 
 

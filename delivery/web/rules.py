@@ -10,13 +10,14 @@ class Rule:
 
     `roles`: None for every role. `scope`: what an API key must have; None keeps all keys out, since some things only a
     person does. `parts`: for an endpoint about one object, what the caller must be to it; whoever is nothing to it
-    does not see that it exists. `public`: nobody has to sign in.
+    does not see that it exists. `public`: nobody has to sign in. `limited`: the general limits count it.
     """
 
     roles: frozenset[str] | None = None
     scope: str | None = None
     parts: frozenset[str] = frozenset()
     public: bool = False
+    limited: bool = True
 
 
 Policy = Mapping[str, Rule]  # by endpoint, as Flask names it
@@ -25,6 +26,11 @@ Policy = Mapping[str, Rule]  # by endpoint, as Flask names it
 def public(*, scope: str | None = None) -> Rule:
     """Let everybody in; `scope` is for a key that is sent all the same."""
     return Rule(public=True, scope=scope)
+
+
+def unlimited() -> Rule:
+    """Let everybody in, however often they ask."""
+    return Rule(public=True, limited=False)
 
 
 def signed_in(*, scope: str | None = None, roles: Iterable[str] | None = None) -> Rule:

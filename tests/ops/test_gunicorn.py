@@ -53,9 +53,9 @@ def test_a_wrong_setting_is_refused_as_everywhere(configured, capsys):
 
 
 class Gunicorn:
-    def __init__(self, folder):
+    def __init__(self, folder, more=""):
         self.port, self.log = free_port(), folder / "log"
-        (folder / ".env").write_text(f"PORT={self.port}\nWEB_WORKERS=1\nLOG_FORMAT=json\n")
+        (folder / ".env").write_text(f"PORT={self.port}\nWEB_WORKERS=1\nLOG_FORMAT=json\n{more}")
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 leashed([sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONF)], signal=signal.SIGTERM),
@@ -140,3 +140,16 @@ def test_a_reload_does_not_double_the_lines(gunicorn):
     assert gunicorn.stop() == 0
     said = [json.loads(line) for line in gunicorn.lines()]  # gunicorn's own lines are no JSON
     assert len([line for line in said if line["msg"].startswith("Booting worker")]) == 2
+
+
+def test_a_header_with_an_underscore_is_not_the_one_with_a_hyphen(tmp_path):
+    """To WSGI both are HTTP_X_FORWARDED_FOR, and a proxy overwrites only the one that it knows."""
+    gunicorn = Gunicorn(tmp_path, "PROXY_HOPS=1\nANONYMOUS_REQUESTS_PER_MINUTE=2\nREDIS_URL=unix:///nowhere.sock\n")
+    try:
+        got = []
+        for number in range(4):
+            head = f"POST /api/auth/verify-email HTTP/1.1\r\nHost: localhost\r\nX_Forwarded_For: 192.0.2.{number}\r\n"
+            got.append(gunicorn.ask(f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())[0])
+    finally:
+        gunicorn.stop()
+    assert got[2:] == [429, 429], got
