@@ -1,11 +1,14 @@
 """/healthz and /readyz: what they say when parts are down, behind or ahead."""
 
+import time
+from threading import Event
+
 import pytest
 from sqlalchemy import text
 
 from delivery.app import create_app
 from delivery.database import db
-from delivery.ops import schema
+from delivery.ops import health, schema
 from tests.conftest import close, settings
 
 
@@ -70,6 +73,29 @@ def test_ahead_of_the_code_is_ready(app, client, two_revisions):
     """While a release rolls, the one before serves on the newer schema."""
     set_revision(app, "from_the_future")
 
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_database_that_hangs_is_down_in_time(app, client, monkeypatch):
+    """As one that was stopped, or is behind a network that swallows packets."""
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
+    freed, looks = Event(), []
+
+    def hang():
+        looks.append(1)
+        freed.wait(10)
+        return "ready"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(health, "_database_status", hang)
+        began = time.monotonic()
+        for _ in range(2):
+            response = client.get("/readyz")
+            assert (response.status_code, response.json["status"]) == (503, "database_down")
+        assert time.monotonic() - began < 2
+        assert len(looks) == 1, "nobody else waits with a connection in hand"
+        freed.set()
+        app.extensions["delivery.look"].join()
     assert client.get("/readyz").status_code == 200
 
 
