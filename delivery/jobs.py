@@ -1,6 +1,7 @@
 """Background jobs: the queues, the Redis clients, the decorator that gives a job its app, and how a process stops."""
 
 import functools
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
 from delivery import logs
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +107,10 @@ def enqueue(name: str, function: str, *args: str, redis: Redis) -> None:
     )
 
 
+class JobFailed(Exception):
+    """A job has failed, and why stands in the log: RQ keeps this error's text in Redis, where nobody's name may get."""
+
+
 def job(function: Callable[P, R]) -> Callable[P, R]:
     """Run a function in an app context of its own: what it opened is closed at its end, as after a request.
 
@@ -114,7 +121,13 @@ def job(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         current = get_current_job()
         with _app().app_context(), logs.bound(job_id=current.id if current else None):
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                if current is None:
+                    raise
+                logger.exception("job failed")
+                raise JobFailed(type(error).__name__) from None
 
     return run
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
@@ -14,7 +14,15 @@ from delivery.database import transaction
 from delivery.errors import TooMany
 from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, claims, registry
-from delivery.notifications.channels import Failure, Letter, Suppress, Transport, Unreachable, printable
+from delivery.notifications.channels import (
+    Failure,
+    Letter,
+    Suppress,
+    Transport,
+    Unreachable,
+    printable,
+    without_address,
+)
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import LADDERS, Channel, Outcome
 
@@ -134,11 +142,12 @@ class _Batch:
         try:
             reference = self.transport.send(message.id, letter)
         except Failure as failure:
-            return self._failed(message, failure)
+            result = self._failed(message, failure)
+            return replace(result, error=without_address(failure.message, letter.address))
         except Exception as error:
             logger.exception("the channel broke", extra={"message_id": message.id, "channel": message.channel})
             return Result(message, Outcome.UNCERTAIN, error_class="channel_broke", error=type(error).__name__)
-        return Result(message, Outcome.SENT, provider_ref=reference and printable(reference)[:100])
+        return Result(message, Outcome.SENT, provider_ref=_reference(reference, letter))
 
     def _failed(self, message: ClaimedMessage, failure: Failure) -> Result:
         if isinstance(failure, Unreachable):
@@ -189,6 +198,10 @@ class _Batch:
                 raise
             except SQLAlchemyError:
                 logger.exception("an outcome is lost", extra={"message_id": result.message.id})
+
+
+def _reference(given: str | None, letter: Letter) -> str | None:
+    return given and without_address(printable(given), letter.address)[:100]
 
 
 def _letter(message: ClaimedMessage) -> Letter | Result:

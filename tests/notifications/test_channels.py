@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from delivery.notifications import registry
-from delivery.notifications.channels import Failure, Letter
+from delivery.notifications.channels import Failure, Letter, without_address
 from delivery.notifications.channels.console import ConsoleTransport
 from delivery.notifications.channels.mail import SmtpTransport
 from delivery.notifications.channels.memory import MemoryTransport
@@ -87,3 +87,20 @@ def test_memory_keeps_and_fails_as_told():
     with pytest.raises(Failure):
         transport.send(uuid.uuid4(), letter)
     assert transport.send(uuid.uuid4(), letter) == "memory-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("250 2.0.0 queued for <Ada@shop.example> as 4F2A1122334455", "250 2.0.0 queued for <***> as 4F2A1122334455"),
+        ("450 ada is over quota, says adamant", "450 *** is over quota, says adamant"),
+        ("550 bob@shop.example is somebody else", "550 *** is somebody else"),
+    ],
+)
+def test_a_provider_that_repeats_the_address_is_blotted_out(said, kept):
+    assert without_address(said, "ada@shop.example") == kept
+
+
+def test_the_digits_of_a_number_are_blotted_out_too():
+    assert without_address("to 447700900123 (SM447700900123ff)", "+447700900123") == "to *** (SM447700900123ff)"
+    assert without_address("as it is", "") == "as it is"

@@ -114,6 +114,20 @@ def test_a_worker_calls_nothing_but_a_drain(in_app, redis_server, tmp_path, monk
 
 
 @on_sqlite
+def test_of_a_job_that_fails_redis_learns_the_kind_of_error_alone(in_app, monkeypatch, caplog):
+    def fail(_channel):
+        raise LookupError("ada@shop.example")
+
+    monkeypatch.setattr(alarm, "answer", fail)
+    drain = jobs.queue("mail", redis=jobs.redis_for_web()).enqueue(alarm.DRAIN, "mail", failure_ttl=60)
+    worker_of("mail").work(burst=True, logging_level="CRITICAL")
+    said = drain.latest_result().exc_string
+    assert "JobFailed: LookupError" in said
+    assert "ada@" not in said
+    assert "job failed" in caplog.text
+
+
+@on_sqlite
 def test_a_pause_ends_when_the_process_is_asked_to(in_app):
     jobs.request_stop()
     began = time.monotonic()

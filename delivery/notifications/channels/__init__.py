@@ -7,7 +7,8 @@ from uuid import UUID
 
 from delivery.notifications.states import Outcome
 
-_ADDRESSES = re.compile(r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+|\+?\d[\d\s()-]{6,}\d")
+_MAIL_ADDRESS = r"[^\s<>()\"',;:]+@[^\s<>()\"',;:]+"
+_ADDRESSES = re.compile(rf"{_MAIL_ADDRESS}|\+?\d[\d\s()-]{{6,}}\d")
 _ERROR_MAX, _ERROR_CLASS_MAX = 500, 40
 
 
@@ -32,6 +33,17 @@ class Suppress:
 def printable(text: str) -> str:
     """Return what a provider said on one line: PostgreSQL keeps no U+0000 and terminals obey the rest."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def without_address(text: str, address: str) -> str:
+    """Blot out of a provider's words whom it was to reach, be it by the name before the @ or the digits alone.
+
+    Other digits stay: a reference is made of them.
+    """
+    parts = [re.escape(part) for part in (address.partition("@")[0], address.lstrip("+")) if part]
+    return re.sub(
+        "|".join([_MAIL_ADDRESS, *(rf"(?<!\w){part}(?!\w)" for part in parts)]), "***", text, flags=re.IGNORECASE
+    )
 
 
 class Failure(Exception):
