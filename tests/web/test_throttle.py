@@ -75,8 +75,8 @@ def test_the_window_moves(api, travel):
 
 def test_all_sessions_of_a_person_count_together(app, api):
     with app.app_context(), transaction():
-        token = sessions.open_session(user_id=UUID(api.user_id), epoch=1)
-    again = Api(app, user_id=api.user_id, token=token.value)
+        granted = sessions.open_session(user_id=UUID(api.user_id), epoch=1)
+    again = Api(app, user_id=api.user_id, token=granted.access_token, refresh_token=granted.refresh_token)
     assert statuses(lambda: api.get("/api/auth/me"), MOST - 1) == (MOST - 1) * [200]
     assert statuses(lambda: again.get("/api/auth/me"), 2) == [200, 429]
 
