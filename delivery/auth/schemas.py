@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.auth.models import LONGEST_USER_AGENT
 from delivery.auth.states import Scope
-from delivery.users.schemas import LONGEST_EMAIL, LONGEST_PASSWORD, Email
+from delivery.users.schemas import LONGEST_EMAIL, Email, Password
 from delivery.web import Line, Schema, Time, Whole
 
 
@@ -27,7 +27,7 @@ class LoginIn(_OAuthIn):
         validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."}
     )
     email = fields.String(validate=validate.Length(max=LONGEST_EMAIL))
-    password = fields.String(required=True, load_only=True, validate=validate.Length(max=LONGEST_PASSWORD))
+    password = Password()
     grant_type = fields.String(validate=validate.OneOf(["password"]))
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)

@@ -5,13 +5,12 @@ import sys
 from typing import Any
 
 import click
-from marshmallow import fields, validate
 
 from delivery.cli import Checked, Group, examples, in_batches, json_option, print_json, print_table, progress
 from delivery.database import transaction
 from delivery.users import passwords, seeding, services
 from delivery.users.queries import users
-from delivery.users.schemas import LONGEST_PASSWORD, Email, user_out
+from delivery.users.schemas import Email, Password, user_out
 from delivery.users.states import Role
 from delivery.web import Line
 
@@ -19,7 +18,7 @@ group = Group("users", help="Accounts: make admins, seed people, list who there 
 
 ROLES = click.Choice([str(role) for role in Role])
 EMAIL = Checked(Email(), name="email")
-PASSWORD = Checked(fields.String(validate=validate.Length(max=LONGEST_PASSWORD)), name="password")
+PASSWORD = Checked(Password(), name="password")
 # Users of one statement; each has a dozen values, and SQLite takes 32,766.
 _BATCH = 500
 _SHOWN = ("email", "name", "role", "active", "created_at")
@@ -42,12 +41,12 @@ def create_admin(email: str, name: str, password: str | None, *, generate: bool,
     """Add an admin, who can do everything.
 
     The password is asked for, or read from standard input; --generate makes one. Exit code 1 when the address is
-    taken or the password too short.
+    taken or the password too easy to guess.
     """
     if password and generate:
         raise click.UsageError("Give --password or --generate, not both.")
     chosen = seeding.new_password() if generate else password or _ask()
-    passwords.check_new(chosen)
+    passwords.check_new(chosen, own=(email, name))
     password_hash = passwords.hash_password(chosen)
     with transaction():
         user = services.create(email=email, name=name, role=Role.ADMIN, password_hash=password_hash)

@@ -8,7 +8,7 @@ block for every thread that ever had one, and to give it back each time costs ha
 import os
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -18,6 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from flask import Flask, current_app
 
 from delivery.errors import Unavailable, invalid_field
+from delivery.users import weaknesses
 
 _HASHER, _DUMMY = "delivery.password_hasher", "delivery.dummy_hash"
 _WAIT_SECONDS = 2
@@ -62,15 +63,17 @@ def is_outdated(password_hash: str) -> bool:
     return _hasher().check_needs_rehash(password_hash)
 
 
-def weakness_of(password: str) -> str | None:
-    """Say what is wrong with a new password (NIST SP 800-63B-4: length counts, composition rules do not)."""
-    shortest = current_app.config["PASSWORD_MIN_LENGTH"]
-    return f"Must have at least {shortest} characters." if len(_normal(password)) < shortest else None
+def weakness_of(password: str, *, own: Iterable[str] = ()) -> str | None:
+    """Say what is wrong with a new password; `own` are words that its owner is known by."""
+    config = current_app.config
+    return weaknesses.weakness_of(
+        _normal(password), shortest=config["PASSWORD_MIN_LENGTH"], own=[*own, config["COMPANY_NAME"]]
+    )
 
 
-def check_new(password: str, *, pointer: str = "/password") -> None:
+def check_new(password: str, *, own: Iterable[str] = (), pointer: str = "/password") -> None:
     """Refuse a weak password."""
-    weakness = weakness_of(password)
+    weakness = weakness_of(password, own=own)
     if weakness:
         raise invalid_field(pointer, weakness)
 

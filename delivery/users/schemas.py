@@ -1,19 +1,22 @@
 """The shapes of a user, in and out."""
 
 import re
+import unicodedata
 from typing import Any
 from zoneinfo import available_timezones
 
 import phonenumbers
-from marshmallow import ValidationError, fields, validate, validates
+from marshmallow import ValidationError, fields, validate, validates_schema
 
-from delivery.users import passwords
+from delivery.users import passwords, weaknesses
 from delivery.users.states import Role
 from delivery.web import Flag, Line, Schema
 from delivery.web.paging import PageArgs
 
 LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
-LONGEST_PASSWORD = 128  # code points; long enough for any passphrase, short enough to hash
+LONGEST_PASSWORD = weaknesses.LONGEST
+# A character of the normal form can be typed as up to four: a letter and three marks.
+_LONGEST_TYPED = 4 * LONGEST_PASSWORD
 _ZONES = available_timezones()
 _PLAIN = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[^\[\]]+")
 _is_email = validate.Email()
@@ -34,6 +37,20 @@ class Email(Line):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         return super()._deserialize(value, attr, data, **options).lower()
+
+
+def short_enough(password: str) -> None:
+    """Refuse what is too long to hash; it counts as it is hashed, however its letters were typed."""
+    if len(password) <= _LONGEST_TYPED and len(unicodedata.normalize("NFKC", password)) > LONGEST_PASSWORD:
+        raise ValidationError(weaknesses.TOO_LONG)
+
+
+class Password(fields.String):
+    """A password as it was typed: no character is cut off or changed."""
+
+    def __init__(self, **options: Any) -> None:
+        checks: list[Any] = [validate.Length(max=_LONGEST_TYPED), short_enough]
+        super().__init__(required=True, load_only=True, validate=checks, **options)
 
 
 _REFUSED_NUMBERS = (phonenumbers.PhoneNumberType.UNKNOWN, phonenumbers.PhoneNumberType.PREMIUM_RATE)
@@ -74,12 +91,7 @@ def locale_field(**options: Any) -> fields.String:
 class UserIn(Schema):
     name = Line(200, required=True, metadata={"example": "Ada Shop"})
     email = Email(required=True, metadata={"example": "ada@shop.example"})
-    password = fields.String(
-        required=True,
-        load_only=True,
-        validate=validate.Length(max=LONGEST_PASSWORD),
-        metadata={"example": "correct horse battery"},
-    )
+    password = Password(metadata={"example": "correct horse battery"})
     phone = Phone(allow_none=True, load_default=None)
     locale = locale_field(load_default="en")
     time_zone = fields.String(validate=known_zone, load_default="UTC")
@@ -87,11 +99,12 @@ class UserIn(Schema):
         Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."}
     )
 
-    @validates("password")
-    def check_strength(self, value: str, **_: Any) -> None:
-        weakness = passwords.weakness_of(value)
+    @validates_schema(skip_on_field_errors=False)
+    def check_strength(self, data: dict[str, Any], **_: Any) -> None:
+        own = [data[name] for name in ("name", "email") if name in data]
+        weakness = passwords.weakness_of(data["password"], own=own) if "password" in data else None
         if weakness:
-            raise ValidationError(weakness)
+            raise ValidationError(weakness, "password")
 
 
 class UserPatch(Schema):
