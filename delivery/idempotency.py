@@ -73,12 +73,17 @@ def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
                 return view(*args, **kwargs)
             return _replay_of(session, key) or _keep(session, key, view(*args, **kwargs), secret=secret)
 
+    return heeds_key(wrapper)  # type: ignore[return-value]
+
+
+def heeds_key(view: View) -> View:
+    """Document that a view honours an Idempotency-Key; for one that calls what is `transactional`."""
     takes_header(
-        wrapper,
+        view,
         "Idempotency-Key",
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
     )
-    return wrapper  # type: ignore[return-value]
+    return view
 
 
 def forget(caller_id: UUID) -> None:

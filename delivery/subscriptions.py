@@ -5,7 +5,15 @@ from typing import Any
 
 from delivery.auth import api_keys
 from delivery.auth import messages as auth_messages
-from delivery.auth.events import ApiKeysRevoked, RefreshTokenReused, VerificationRequested
+from delivery.auth.events import (
+    ApiKeysRevoked,
+    EmailChanged,
+    EmailChangeRequested,
+    PasswordChanged,
+    PasswordResetRequested,
+    RefreshTokenReused,
+    VerificationRequested,
+)
 from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
@@ -26,6 +34,10 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     UserRegistered: [_tell(auth_messages.registered)],
     VerificationRequested: [_tell(auth_messages.registered)],
     AddressTaken: [_tell(auth_messages.address_taken)],
+    PasswordResetRequested: [_tell(auth_messages.reset_requested)],
+    PasswordChanged: [_tell(auth_messages.password_changed)],
+    EmailChangeRequested: [_tell(auth_messages.email_change_requested)],
+    EmailChanged: [_tell(auth_messages.email_changed)],
     AccessRevoked: [end_all],
     ApiKeysRevoked: [api_keys.end_all],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
@@ -38,5 +50,9 @@ COMPOSERS: Mapping[str, Composer] = {
     auth_messages.VERIFY: auth_messages.compose_verification,
     auth_messages.TAKEN: auth_messages.compose_notice,
     auth_messages.REVOKED: auth_messages.compose_notice,
+    auth_messages.RESET: auth_messages.compose_reset,
+    auth_messages.PASSWORD_CHANGED: auth_messages.compose_notice,
+    auth_messages.CHANGE_EMAIL: auth_messages.compose_change_email,
+    auth_messages.EMAIL_CHANGED: auth_messages.compose_email_changed,
     **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
 }

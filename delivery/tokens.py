@@ -12,9 +12,15 @@ from delivery.errors import Malformed
 
 class Purpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
+    RESET_PASSWORD = "reset-password"  # noqa: S105  # no password
+    CHANGE_EMAIL = "change-email"
 
 
-MAX_AGE_SECONDS: dict[Purpose, int] = {Purpose.VERIFY_EMAIL: 24 * 3600}
+MAX_AGE_SECONDS: dict[Purpose, int] = {
+    Purpose.VERIFY_EMAIL: 24 * 3600,
+    Purpose.RESET_PASSWORD: 30 * 60,
+    Purpose.CHANGE_EMAIL: 24 * 3600,
+}
 
 
 def issue(purpose: Purpose, claims: dict[str, Any]) -> str:

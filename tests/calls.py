@@ -9,6 +9,7 @@ from uuid import UUID
 
 from delivery.auth import sessions
 from delivery.database import transaction
+from delivery.tokens import Purpose
 from tests.auth.keys import made
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
@@ -75,6 +76,17 @@ CALLS = {
     "auth.request_verification": post("/api/auth/request-verification", {"email": "{unverified_address}"}, by=None),
     "auth.verify_email_page": get("/api/auth/verify-email?token=x", by=None),
     "auth.verify_email": post("/api/auth/verify-email", {"token": "{verify_token}"}, by=None),
+    "auth.request_password_reset": post("/api/auth/request-password-reset", {"email": "{address}"}, by=None),
+    "auth.reset_password_page": get("/api/auth/reset-password?token=x", by=None),
+    "auth.reset_password": post(
+        "/api/auth/reset-password", {"token": "{reset_token}", "password": "another fine phrase"}, by=None
+    ),
+    "auth.change_password": post(
+        "/api/auth/change-password", {"current_password": PASSWORD, "new_password": "another fine phrase"}
+    ),
+    "auth.change_email": post("/api/auth/change-email", {"email": "{free_address}", "password": PASSWORD}),
+    "auth.confirm_email_page": get("/api/auth/confirm-email?token=x", by=None),
+    "auth.confirm_email": post("/api/auth/confirm-email", {"token": "{change_token}"}, by=None),
     "api-keys.index": get("/api/auth/api-keys"),
     "api-keys.create": post("/api/auth/api-keys", _KEY),
     "api-keys.show": get("/api/auth/api-keys/{key}"),
@@ -182,6 +194,8 @@ WORDS = {
     "free_address": lambda _: f"free{next(_numbers)}@x.example",
     "unverified_address": _unverified_address,
     "verify_token": lambda things: link_token(things.app, _unverified_address(things)),
+    "reset_token": lambda things: link_token(things.app, _address(things), Purpose.RESET_PASSWORD),
+    "change_token": lambda things: link_token(things.app, _address(things), Purpose.CHANGE_EMAIL),
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class VerificationRequested:
-    """The owner of an unverified address asked for a fresh link."""
+    """The owner of an unverified address asked for a fresh link; nobody's id where there is none."""
 
     user_id: UUID
 
@@ -19,7 +19,36 @@ class RefreshTokenReused:
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordResetRequested:
+    """Somebody asked for a link to choose a new password; nobody's id where there is no such account."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged:
+    """An account has a new password."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKeysRevoked:
     """All API keys of an account must end."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChangeRequested:
+    """Somebody asked for their account to have another address."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChanged:
+    """An account has another address; `former_id` is the row that still knows the one before."""
+
+    user_id: UUID
+    former_id: UUID

@@ -1,12 +1,20 @@
-"""The mails about an account: to confirm an address, that it is taken already, that a session was ended."""
+"""The mails about an account: links that prove an address, and notices of what has been changed."""
 
-from typing import Any, TypeAlias
+from typing import Any
+from uuid import UUID
 
 from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.sql.expression import bindparam
 
-from delivery.auth.events import RefreshTokenReused, VerificationRequested
+from delivery.auth.events import (
+    EmailChanged,
+    EmailChangeRequested,
+    PasswordChanged,
+    PasswordResetRequested,
+    RefreshTokenReused,
+    VerificationRequested,
+)
 from delivery.database import reader
 from delivery.notifications.channels import Letter, Suppress
 from delivery.notifications.held import ClaimedMessage
@@ -15,45 +23,67 @@ from delivery.notifications.services import NewMessage
 from delivery.notifications.states import Channel
 from delivery.tokens import Purpose, issue
 from delivery.users.events import AddressTaken, UserRegistered
-from delivery.users.models import User
+from delivery.users.models import FormerEmail, User
 
 VERIFY, TAKEN, REVOKED = "verify_email", "already_registered", "session_revoked"
-_AboutOne: TypeAlias = UserRegistered | VerificationRequested | AddressTaken | RefreshTokenReused
+RESET, PASSWORD_CHANGED = "reset_password", "password_changed"
+CHANGE_EMAIL, EMAIL_CHANGED = "change_email", "email_changed"
 _FACTS = select(
-    User.id, User.name, User.email, User.locale, User.epoch, User.verify_nonce, User.email_verified_at, User.active
-).where(User.id == bindparam("user_id"))
+    User.id, User.name, User.email, User.locale, User.epoch, User.active, User.email_verified_at,
+    User.verify_nonce, User.reset_nonce, User.new_email, User.email_nonce,
+).where(User.id == bindparam("user_id"))  # fmt: skip
+_HOLDER = select(User.id).where(User.email == bindparam("email"))
+_FORMER = (
+    select(User.name, User.locale, FormerEmail.email)
+    .join(User, User.id == FormerEmail.user_id)
+    .where(FormerEmail.id == bindparam("former_id"))
+)
 
 
 def registered(fact: UserRegistered | VerificationRequested) -> list[NewMessage]:
-    return [_message(fact, VERIFY)]
+    return [_message(fact.user_id, VERIFY)]
 
 
 def address_taken(fact: AddressTaken) -> list[NewMessage]:
-    return [_message(fact, TAKEN)]
+    return [_message(fact.user_id, TAKEN)]
 
 
 def session_revoked(fact: RefreshTokenReused) -> list[NewMessage]:
-    return [_message(fact, REVOKED)]
+    return [_message(fact.user_id, REVOKED)]
 
 
-def _message(fact: _AboutOne, template: str) -> NewMessage:
+def reset_requested(fact: PasswordResetRequested) -> list[NewMessage]:
+    return [_message(fact.user_id, RESET)]
+
+
+def password_changed(fact: PasswordChanged) -> list[NewMessage]:
+    return [_message(fact.user_id, PASSWORD_CHANGED)]
+
+
+def email_change_requested(fact: EmailChangeRequested) -> list[NewMessage]:
+    return [_message(fact.user_id, CHANGE_EMAIL)]
+
+
+def email_changed(fact: EmailChanged) -> list[NewMessage]:
+    return [_message(fact.user_id, EMAIL_CHANGED, former_id=str(fact.former_id))]
+
+
+def _message(user_id: UUID, template: str, **data: str) -> NewMessage:
     return NewMessage(
         channel=Channel.MAIL,
         audience="account",
-        recipient_id=fact.user_id,
+        recipient_id=user_id,
         template=template,
         event=template,
+        data=data,
     )
 
 
 def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
-    """Mint the link now: no token is ever stored."""
-    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one_or_none()
-    if user is None or user.email is None or not user.active or user.email_verified_at is not None:
+    user = _recipient(message)
+    if user is None or user.email_verified_at is not None:
         return Suppress("nothing_to_verify")
-    claims = {"uid": str(user.id), "epoch": user.epoch, "nonce": user.verify_nonce}
-    link = f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/verify-email?token={issue(Purpose.VERIFY_EMAIL, claims)}"
-    return _letter(message, user, link=link)
+    return _letter(message, user, link=_link(Purpose.VERIFY_EMAIL, user, user.verify_nonce))
 
 
 def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
@@ -61,11 +91,55 @@ def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
     return Suppress("no_address") if user.email is None else _letter(message, user)
 
 
-def _letter(message: ClaimedMessage, user: Any, **words: str) -> Letter | Suppress:
+def compose_reset(message: ClaimedMessage) -> Letter | Suppress:
+    user = _recipient(message)
+    if user is None or user.reset_nonce is None:
+        return Suppress("nothing_to_reset")
+    return _letter(message, user, link=_link(Purpose.RESET_PASSWORD, user, user.reset_nonce))
+
+
+def compose_change_email(message: ClaimedMessage) -> Letter | Suppress:
+    """Write to the new address, unless it is somebody else's: they did not ask, and the link could not work."""
+    user = _recipient(message)
+    if user is None or user.new_email is None:
+        return Suppress("nothing_to_change")
+    holder = reader().execute(_HOLDER, {"email": user.new_email}).scalar_one_or_none()
+    if holder not in {None, user.id}:
+        return Suppress("address_taken")
+    link = _link(Purpose.CHANGE_EMAIL, user, user.email_nonce)
+    return _letter(message, user, address=user.new_email, link=link)
+
+
+def compose_email_changed(message: ClaimedMessage) -> Letter | Suppress:
+    """Write to the address before the change."""
+    former = reader().execute(_FORMER, {"former_id": UUID(message.data["former_id"])}).one_or_none()
+    return Suppress("no_address") if former is None else _letter(message, former)
+
+
+def _recipient(message: ClaimedMessage) -> Any:
+    """Return the account that a message is about; None where there is none, or none that is active."""
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one_or_none()
+    return None if user is None or user.email is None or not user.active else user
+
+
+_PAGES = {
+    Purpose.VERIFY_EMAIL: "verify-email",
+    Purpose.RESET_PASSWORD: "reset-password",
+    Purpose.CHANGE_EMAIL: "confirm-email",
+}
+
+
+def _link(purpose: Purpose, user: Any, nonce: str) -> str:
+    """Mint a link, now that it is sent: no token is ever stored. Its host is the settings', never a request's."""
+    token = issue(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce})
+    return f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/{_PAGES[purpose]}?token={token}"
+
+
+def _letter(message: ClaimedMessage, user: Any, *, address: str | None = None, **words: str) -> Letter | Suppress:
     return letter(
         message.template,
         locale=user.locale,
         channel=message.channel,
-        address=user.email,
+        address=address or user.email,
         context={"name": user.name, "company": current_app.config["COMPANY_NAME"], **words},
     )

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from delivery.auth.models import LONGEST_USER_AGENT
 from delivery.auth.states import Scope
 from delivery.users.schemas import LONGEST_EMAIL, Email, Password
-from delivery.web import Line, Schema, Time, Whole
+from delivery.web import Flag, Line, Schema, Time, Whole
 
 
 class _OAuthIn(Schema):
@@ -77,7 +77,22 @@ class AddressIn(Schema):
 
 
 class TokenIn(Schema):
-    token = fields.String(required=True, validate=validate.Length(max=1000))
+    token = fields.String(required=True, metadata={"description": "What the link in the mail has after `token=`."})
+
+
+class ResetIn(TokenIn):
+    password = Password(metadata={"example": "correct horse battery"})
+    revoke_api_keys = Flag(load_default=False, metadata={"description": "End the account's API keys, too."})
+
+
+class PasswordChangeIn(Schema):
+    current_password = Password()
+    new_password = Password(metadata={"example": "correct horse battery"})
+    revoke_api_keys = Flag(load_default=False, metadata={"description": "End the account's API keys, too."})
+
+
+class EmailChangeIn(AddressIn):
+    password = Password()
 
 
 class ApiKeyIn(Schema):

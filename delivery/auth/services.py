@@ -1,6 +1,5 @@
-"""Signing in and out, and proving that an address is one's own."""
+"""Signing in and out."""
 
-import secrets
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +7,9 @@ from flask import current_app
 from sqlalchemy import select, update
 from sqlalchemy.sql.expression import bindparam
 
-from delivery import audit, clock, events, limits
+from delivery import audit, limits
 from delivery.auth import sessions
-from delivery.auth.events import VerificationRequested
-from delivery.database import db, new_id, reader
-from delivery.tokens import Purpose, invalid_token, read
+from delivery.database import db, reader
 from delivery.users import passwords
 from delivery.users.models import User
 
@@ -80,39 +77,3 @@ def keep_new_hash(user: Any, password_hash: str) -> None:
         .where(_users.c.id == user.id, _users.c.password_hash == user.password_hash)
         .values(password_hash=password_hash)
     )
-
-
-def request_verification(email: str) -> None:
-    """Have a fresh link sent to an unverified address; older links stop working.
-
-    For any other address the same is written, to nobody: the answer's time does not tell which addresses wait.
-    """
-    statement = (
-        update(_users)
-        .where(_users.c.email == email, _users.c.email_verified_at.is_(None), _users.c.active)
-        .values(verify_nonce=secrets.token_hex(16))
-        .returning(_users.c.id)
-    )
-    user_id = db.session.execute(statement).scalar_one_or_none()
-    events.publish(VerificationRequested(user_id or new_id()))
-
-
-def verify_email(token: str) -> None:
-    """Mark the address as verified that a link was sent to.
-
-    Raises:
-        Malformed: forged, too old, used, or replaced by a newer link.
-    """
-    claims = read(Purpose.VERIFY_EMAIL, token)
-    statement = (
-        update(_users)
-        .where(
-            _users.c.id == UUID(claims["uid"]),
-            _users.c.epoch == claims["epoch"],
-            _users.c.verify_nonce == claims["nonce"],
-            _users.c.email_verified_at.is_(None),
-        )
-        .values(email_verified_at=clock.now(), verify_nonce=None, version=_users.c.version + 1, updated_at=clock.now())
-    )
-    if db.session.execute(statement.returning(_users.c.id)).one_or_none() is None:
-        raise invalid_token()

@@ -50,6 +50,10 @@ ACCOUNT_MAILS: dict[str, int] = {
     "verify_email": 24 * HOUR,
     "already_registered": 24 * HOUR,
     "session_revoked": 24 * HOUR,
+    "reset_password": 30 * MINUTE,
+    "password_changed": 24 * HOUR,
+    "change_email": 24 * HOUR,
+    "email_changed": 24 * HOUR,
 }
 SMS_LIFE_SECONDS = 2 * HOUR
 

@@ -23,6 +23,7 @@ operation names. Errors are `application/problem+json` (RFC 9457). Changes need 
 POST or PATCH safe to repeat.
 """
 _PASSWORD_FLOW = {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}
+_PAGE = {"text/html": {"schema": {"type": "string"}}}
 _SECURITY_SCHEMES = {
     "password": {"type": "oauth2", "flows": {"password": _PASSWORD_FLOW}},
     "bearer": {
@@ -73,11 +74,13 @@ class _Api(flask_smorest.Api):
         """Register each error status as a component, as problem+json."""
         errors = {status.name: status.phrase for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
         for name, description in {**errors, self.DEFAULT_ERROR_RESPONSE_NAME: "Any other error"}.items():
-            response = {"description": description, "content": {"application/problem+json": {"schema": Problem}}}
-            limits = name == HTTPStatus.TOO_MANY_REQUESTS.name  # named by all, see _name_limits()
-            if limits:
-                response["headers"] = {**_LIMIT_HEADERS, "Retry-After": _RETRY_AFTER}
-            self.spec.components.response(name, response, lazy=not limits)
+            problem: dict[str, Any] = {"application/problem+json": {"schema": Problem}}
+            for suffix, content in (("", problem), ("_OR_PAGE", problem | _PAGE)):
+                response: dict[str, Any] = {"description": description, "content": content}
+                limits = name == HTTPStatus.TOO_MANY_REQUESTS.name  # named by all, see _name_limits()
+                if limits:
+                    response["headers"] = {**_LIMIT_HEADERS, "Retry-After": _RETRY_AFTER}
+                self.spec.components.response(f"{name}{suffix}", response, lazy=not limits)
 
 
 def document(app: Flask) -> bytes:

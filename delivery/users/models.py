@@ -1,9 +1,9 @@
-"""The table of users."""
+"""The tables of users, and of the addresses that they had before."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, new_id
@@ -46,7 +46,22 @@ class User(Base):
     email_verified_at: Mapped[datetime | None] = mapped_column(UTC)
     # Replaced by each request for a verification link, so that only the newest one works.
     verify_nonce: Mapped[str | None] = mapped_column(String(32))
+    # Likewise for a new password, and for a new address, which is somebody else's until its link comes back.
+    reset_nonce: Mapped[str | None] = mapped_column(String(32))
+    new_email: Mapped[str | None] = mapped_column(String(254))
+    email_nonce: Mapped[str | None] = mapped_column(String(32))
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UTC)
     updated_at: Mapped[datetime] = mapped_column(UTC)
     erased_at: Mapped[datetime | None] = mapped_column(UTC)
+
+
+class FormerEmail(Base):
+    """An address that somebody had; kept for a week, for the mail that tells whoever reads there of the change."""
+
+    __tablename__ = "former_emails"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    email: Mapped[str] = mapped_column(String(254))
+    changed_at: Mapped[datetime] = mapped_column(UTC, index=True)

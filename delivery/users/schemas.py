@@ -49,7 +49,7 @@ class Password(fields.String):
     """A password as it was typed: no character is cut off or changed."""
 
     def __init__(self, **options: Any) -> None:
-        checks: list[Any] = [validate.Length(max=_LONGEST_TYPED), short_enough]
+        checks: list[Any] = [validate.Length(max=_LONGEST_TYPED, error=weaknesses.TOO_LONG), short_enough]
         super().__init__(required=True, load_only=True, validate=checks, **options)
 
 

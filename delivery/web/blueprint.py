@@ -52,6 +52,16 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
+    def errors_or_page(self, *statuses: int) -> Callable[[View], View]:
+        """Document errors that a program gets as a problem, and a browser as a page."""
+
+        def decorate(view: View) -> View:
+            for status in statuses:
+                view = self.alt_response(status, f"{HTTPStatus(status).name}_OR_PAGE")(view)
+            return view
+
+        return decorate
+
     def doc(self, **description: Any) -> Callable[[View], View]:  # static there
         return _only_document(flask_smorest.Blueprint.doc(**description))
 

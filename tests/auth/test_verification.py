@@ -2,24 +2,20 @@
 
 import re
 import time
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from sqlalchemy import select
 
-from delivery import notifications
 from delivery.database import db
-from delivery.notifications.channels.memory import MemoryTransport
-from delivery.notifications.jobs import deliver
 from delivery.notifications.models import OutboxMessage
-from delivery.notifications.states import Channel
-from delivery.subscriptions import COMPOSERS
 from delivery.tokens import Purpose, issue
 from delivery.users.models import User
-from tests.auth.links import PASSWORD, link_token, register
+from tests.auth.links import PASSWORD, link_of, link_token, register, token_of
 from tests.auth.signing_in import login
 from tests.web.answers import problem, wrong
+from tests.web.elsewhere import elsewhere
 
 ADDRESS = "ada@shop.example"
 
@@ -30,23 +26,8 @@ def app(make_app):
     return make_app(REQUIRE_VERIFIED_EMAIL="true")
 
 
-@pytest.fixture
-def mailbox(app):
-    """Send what waits in the outbox and return the letters."""
-    transport = MemoryTransport()
-    notifications.init_app(app, COMPOSERS, transports=dict.fromkeys(Channel, transport))
-
-    def letters():
-        with app.app_context():
-            deliver(Channel.MAIL, seconds=5)
-        sent, transport.sent = transport.sent, []
-        return [letter for _, letter in sent]
-
-    return letters
-
-
 def verify(client, token):
-    return client.post("/api/auth/verify-email", json={"token": token})
+    return client.post("/api/auth/verify-email", json={"token": token}, **elsewhere())
 
 
 def refused(response):
@@ -63,7 +44,7 @@ def test_the_way_from_registration_to_the_first_sign_in(app, client, mailbox):
     problem(login(client, ADDRESS, PASSWORD), 401, "invalid_credentials")
     [letter] = mailbox()
     assert letter.address == ADDRESS
-    link = re.search(r"http\S+", letter.text)[0]
+    link = link_of(letter)
     assert link in letter.html.replace("&amp;", "&")
     assert link.startswith(app.config["PUBLIC_BASE_URL"] + "/api/auth/verify-email?token=")
 
@@ -81,7 +62,7 @@ def test_the_link_goes_where_the_settings_say_whatever_host_was_asked(make_app, 
     body = {"name": "Ada", "email": ADDRESS, "password": PASSWORD}
     assert client.post("/api/users", json=body, headers=headers).status_code == 202
     [letter] = mailbox()
-    link = urlsplit(re.search(r"http\S+", letter.text)[0])
+    link = urlsplit(link_of(letter))
     assert f"{link.scheme}://{link.netloc}" == app.config["PUBLIC_BASE_URL"]
     assert "evil" not in letter.text
 
@@ -89,7 +70,7 @@ def test_the_link_goes_where_the_settings_say_whatever_host_was_asked(make_app, 
 def test_the_token_is_stored_nowhere(app, client, mailbox):
     register(client, ADDRESS)
     [letter] = mailbox()
-    token = parse_qs(urlsplit(re.search(r"http\S+", letter.text)[0]).query)["token"][0]
+    token = token_of(letter)
     with app.app_context():
         rows = db.session.execute(select(OutboxMessage)).scalars().all()
         assert not [row for row in rows if token[:20] in str(vars(row))]
@@ -140,6 +121,8 @@ def test_links_that_do_not_work_all_fail_the_same(app, client, people):
         "dots": "..",
         "non-ASCII": "é.ü.ß",
         "an emoji": "\U0001f40e",
+        "ten kilobytes": "x" * 10_000,
+        "a good one and ten kilobytes": newest + "x" * 10_000,
         **{f"another purpose {number}": token for number, token in enumerate(foreign)},
     }
     bodies = []
@@ -194,7 +177,6 @@ def test_looking_at_a_link_uses_nothing_up_whatever_it_holds(app, client):
 def test_what_is_no_token_at_all_is_a_422(client):
     assert wrong(client.post("/api/auth/verify-email", json={})) == {"/token": "required"}
     assert wrong(client.post("/api/auth/verify-email", json={"token": 1})) == {"/token": "invalid"}
-    assert wrong(client.post("/api/auth/verify-email", json={"token": "x" * 1001})) == {"/token": "invalid"}
     assert wrong(client.get("/api/auth/verify-email")) == {"/token": "required"}
     problem(client.get("/api/auth/verify-email?token=%00"), 422)
 
@@ -219,7 +201,7 @@ def test_mails_that_waited_all_carry_the_newest_link(app, client, mailbox):
     register(client, ADDRESS)
     for _ in range(2):
         client.post("/api/auth/request-verification", json={"email": ADDRESS})
-    tokens = {parse_qs(urlsplit(re.search(r"http\S+", letter.text)[0]).query)["token"][0] for letter in mailbox()}
+    tokens = {token_of(letter) for letter in mailbox()}
     assert verify(client, tokens.pop()).status_code == 204
     for used in tokens:
         refused(verify(client, used))

@@ -23,7 +23,10 @@ GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-ABOUT_ACCOUNTS = ["verify_email", "already_registered", "session_revoked"]
+ABOUT_ACCOUNTS = [
+    "verify_email", "already_registered", "session_revoked", "reset_password", "password_changed", "change_email",
+    "email_changed",
+]  # fmt: skip
 ABOUT_DELIVERIES = sorted(
     {path.name.partition(".")[0] for path in TEMPLATES.glob("en/*") if not path.name.startswith("_")}
     - {*ABOUT_ACCOUNTS}

@@ -5,6 +5,7 @@ import itertools
 from delivery.notifications.channels import Letter
 from delivery.notifications.rendering import letter
 from tests.web.answers import problem, wrong
+from tests.web.elsewhere import elsewhere
 from tests.web.hostile import A_FEW, ADDRESSES, EVERYTHING, TEXTS
 
 BODY = {"name": "Ada", "email": "ada@shop.example", "password": "correct horse battery"}
@@ -45,9 +46,12 @@ def test_signing_in_and_asking_for_a_link_survive_everything(client, travel):
         assert client.post("/api/auth/refresh", json={"refresh_token": value}).status_code in {401, 422}, (
             f"{value!r:.80}"
         )
-        response = client.post("/api/auth/request-verification", json={"email": value})
-        assert response.status_code in {202, 422}, f"{value!r:.80}"
-        assert client.post("/api/auth/verify-email", json={"token": value}).status_code in {400, 422}, f"{value!r:.80}"
+        for path in ("request-verification", "request-password-reset"):
+            response = client.post(f"/api/auth/{path}", json={"email": value}, **elsewhere())
+            assert response.status_code in {202, 422}, f"{value!r:.80}"
+        for path, more in (("verify-email", {}), ("confirm-email", {}), ("reset-password", {"password": "x"})):
+            response = client.post(f"/api/auth/{path}", json={"token": value, **more}, **elsewhere())
+            assert response.status_code in {400, 422}, f"{value!r:.80}"
 
 
 def test_searching_survives_everything(people):

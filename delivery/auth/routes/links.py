@@ -1,45 +1,50 @@
-"""What the links in mails lead to: a page that changes nothing, and the POST of its button."""
+"""Confirming an address, the first or another one: the links in mails, and what has them sent."""
 
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Response
 from marshmallow import EXCLUDE
 
-from delivery.auth import services
+from delivery import limits
+from delivery.auth import addresses, recovery
 from delivery.auth.routes.blueprint import blp
-from delivery.auth.schemas import AddressIn, TokenIn
+from delivery.auth.routes.pages import from_browser, or_page, page
+from delivery.auth.schemas import AddressIn, EmailChangeIn, TokenIn
 from delivery.database import transaction
+from delivery.idempotency import heeds_key, transactional
 from delivery.users.schemas import Accepted
-from delivery.web import accepted, no_content, public
-
-_CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+from delivery.web import accepted, caller, no_content, public, signed_in
 
 
 @blp.route("/request-verification", methods=("POST",))
 @public
-@blp.errors(400, 413, 415, 422)
+@blp.errors(400, 413, 415, 422, 429)
 @blp.arguments(AddressIn)
 @blp.response(202, Accepted)
 def request_verification(body: dict[str, Any]) -> Response:
     """Ask for a fresh verification link; the answer is the same for every address."""
+    limits.take(limits.RESEND, body["email"])
     with transaction():
-        services.request_verification(body["email"])
+        addresses.request_verification(body["email"])
     return accepted("If the address waits to be confirmed, a mail with a link is on its way.")
 
 
 @blp.route("/verify-email")
 @public
-@blp.errors(422)
+@or_page("verify_email")
+@blp.errors_or_page(422)
 @blp.arguments(TokenIn(unknown=EXCLUDE), location="query")  # mail programs add parameters of their own
 @blp.response(200, {"type": "string"}, content_type="text/html")
 def verify_email_page(args: dict[str, Any]) -> Response:
     """Show a page with a button; it never uses the link up, because mail scanners open links."""
-    return _page("Confirm your address", "One click, and your account is ready.", token=args["token"])
+    return page("verify_email", token=args["token"])
 
 
 @blp.route("/verify-email", methods=("POST",))
 @public
-@blp.errors(400, 413, 415, 422)
+@or_page("verify_email")
+@blp.errors(413, 415)
+@blp.errors_or_page(400, 422, 429)
 @blp.arguments(TokenIn, location="json_or_form")
 @blp.response(204)
 @blp.alt_response(
@@ -47,17 +52,60 @@ def verify_email_page(args: dict[str, Any]) -> Response:
 )
 def verify_email(body: dict[str, Any]) -> Response:
     """Confirm the address that the link was sent to."""
+    limits.take(limits.CONFIRM)
     with transaction():
-        services.verify_email(body["token"])
-    if request.is_json:
-        return no_content()
-    return _page("Thank you", "Your address is confirmed. You can sign in now.")
+        addresses.verify(body["token"])
+    return page("verify_email", done=True) if from_browser() else no_content()
 
 
-def _page(title: str, words: str, *, token: str | None = None) -> Response:
-    html = render_template("auth/verify_email.html", title=title, words=words, token=token)
-    page = Response(html, mimetype="text/html")
-    page.headers["Cache-Control"] = "no-store"
-    page.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
-    page.headers["Content-Security-Policy"] = _CSP
-    return page
+@blp.route("/change-email", methods=("POST",))
+@signed_in
+@blp.errors(400, 401, 403, 413, 415, 422, 429, 503)
+@blp.arguments(EmailChangeIn)
+@blp.response(202, Accepted)
+@heeds_key
+def change_email(body: dict[str, Any]) -> Response:
+    """Ask for your account to have another address; a link to that address confirms it.
+
+    The answer is the same whether the address is free or somebody else's.
+    """
+    user = recovery.owner(caller().id)
+    taken = recovery.prove(user, body["password"], pointer="/password")
+    limits.take(limits.RESEND, body["email"])
+    return _request_change(user, body["email"], taken=taken)
+
+
+@transactional
+def _request_change(user: Any, email: str, *, taken: limits.Taken) -> Response:
+    limits.forgive(taken)
+    addresses.request_change(user.id, email)
+    return accepted("If the address can be yours, a mail with a link to confirm it is on its way there.")
+
+
+@blp.route("/confirm-email")
+@public
+@or_page("confirm_email")
+@blp.errors_or_page(422)
+@blp.arguments(TokenIn(unknown=EXCLUDE), location="query")
+@blp.response(200, {"type": "string"}, content_type="text/html")
+def confirm_email_page(args: dict[str, Any]) -> Response:
+    """Show a page with a button that gives the account its new address; looking changes nothing."""
+    return page("confirm_email", token=args["token"])
+
+
+@blp.route("/confirm-email", methods=("POST",))
+@public
+@or_page("confirm_email")
+@blp.errors(413, 415)
+@blp.errors_or_page(400, 422, 429)
+@blp.arguments(TokenIn, location="json_or_form")
+@blp.response(204)
+@blp.alt_response(
+    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
+)
+def confirm_email(body: dict[str, Any]) -> Response:
+    """Give the account the address that the link was sent to; the address before gets a notice."""
+    limits.take(limits.CONFIRM)
+    with transaction():
+        addresses.confirm_change(body["token"])
+    return page("confirm_email", done=True) if from_browser() else no_content()

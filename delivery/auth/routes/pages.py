@@ -1,0 +1,63 @@
+"""The pages that links in mails lead to: they work without JavaScript, and looking at one changes nothing."""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Response, current_app, render_template, request
+
+from delivery.errors import AppError
+
+View = TypeVar("View", bound=Callable[..., Any])
+_FORM = "application/x-www-form-urlencoded"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
+
+
+def page(name: str, *, status: int = HTTPStatus.OK, **words: Any) -> Response:
+    """Answer with a page; a template is given `token` while its form may be of use, and `done` when it was."""
+    config = current_app.config
+    html = render_template(
+        f"auth/{name}.html", company=config["COMPANY_NAME"], shortest=config["PASSWORD_MIN_LENGTH"], **words
+    )
+    return Response(html, status=status, mimetype="text/html", headers=_HEADERS)
+
+
+def from_browser() -> bool:
+    """Tell whether a page asks: it posts a form, and wants to see a page. Programs send JSON."""
+    looks = request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("Accept", "")
+    return looks or request.mimetype == _FORM
+
+
+def or_page(name: str) -> Callable[[View], View]:
+    """Show a browser the page again, with what is wrong, where a program gets the problem; outside the arguments."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except AppError as error:
+                if not from_browser():
+                    raise
+                return _again(name, error)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def _again(name: str, error: AppError) -> Response:
+    wrong = {one["pointer"].split("/")[1]: one["message"] for one in error.errors}
+    token = request.form.get("token")
+    dead = error.status == HTTPStatus.BAD_REQUEST or "token" in wrong or not token
+    words = {"error": wrong.get("password", error.detail), "field": "password" in wrong}
+    again = page(name, status=error.status, token=token, dead=dead, **words)
+    again.headers.update(error.headers)
+    return again
