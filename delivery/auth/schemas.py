@@ -1,6 +1,7 @@
 """The shapes of signing in, and of API keys."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.auth.models import LONGEST_USER_AGENT
 from delivery.auth.states import Scope
-from delivery.users.schemas import LONGEST_EMAIL, Email, Password
+from delivery.users.schemas import LONGEST_EMAIL, Email, Password, folded
 from delivery.web import Flag, Line, Schema, Time, Whole
 
 
@@ -20,13 +21,21 @@ class _OAuthIn(Schema):
     client_secret = fields.String(load_only=True, validate=validate.Length(max=200))
 
 
+class SignInName(fields.String):
+    """An address in its one form, where it has one: however it is written, guesses at it are counted together."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **options)
+        with suppress(UnicodeError):
+            return folded(text)
+        return text
+
+
 class LoginIn(_OAuthIn):
     """RFC 6749, 4.3.2, as a form; the same with `email` as JSON."""
 
-    username = fields.String(
-        validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."}
-    )
-    email = fields.String(validate=validate.Length(max=LONGEST_EMAIL))
+    username = SignInName(validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."})
+    email = SignInName(validate=validate.Length(max=LONGEST_EMAIL))
     password = Password()
     grant_type = fields.String(validate=validate.OneOf(["password"]))
 

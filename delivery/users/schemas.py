@@ -29,14 +29,27 @@ def mailable(address: str) -> None:
         raise ValidationError(_is_email.default_message)
 
 
+def folded(address: str) -> str:
+    """Return the one form of an address: in lower case, the host as mail to it goes (RFC 3490); one account a mailbox.
+
+    Raises:
+        UnicodeError: mail cannot go there.
+    """
+    local, at, host = address.strip().lower().rpartition("@")
+    return f"{local}{at}{host.encode('idna').decode('idna')}" if at else host
+
+
 class Email(Line):
-    """An e-mail address, folded to lower case; one account an address."""
+    """An e-mail address, in its one form."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(LONGEST_EMAIL, validate=[mailable], **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
-        return super()._deserialize(value, attr, data, **options).lower()
+        try:
+            return folded(super()._deserialize(value, attr, data, **options))
+        except UnicodeError:
+            raise ValidationError(_is_email.default_message) from None
 
 
 def short_enough(password: str) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 LONGEST = 128  # characters of the normal form; long enough for any passphrase, short enough to hash
-TOO_LONG = f"Longer than maximum length {LONGEST}."
+TOO_LONG = f"Must have at most {LONGEST} characters."
 # Its head names its source and licence.
 _COMMON = Path(__file__).with_name("common_passwords.txt")
 _SHORTEST_COMMON = 8

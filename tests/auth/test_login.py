@@ -61,6 +61,14 @@ def test_an_address_is_read_without_its_case(client, ada):
         assert login(client, written).status_code == 200
 
 
+def test_an_address_is_the_same_however_its_host_is_written(client, people):
+    people.customer(email="kim@b\u00fccher.example")
+    for host in ("B\u00dcCHER.example", "xn--bcher-kva.example", "bu\u0308cher.example", "b\u00fccher.\uff45xample"):
+        assert login(client, f"kim@{host}").status_code == 200, ascii(host)
+    for nobodys in ("kim@" + "x" * 64, "kim@xn--\u00fc.example", "kim@..", "kim@"):
+        problem(login(client, nobodys), 401, "invalid_credentials")
+
+
 def test_registering_in_development_signs_in_at_once(client):
     register(client, "bob@shop.example")
     assert login(client, "bob@shop.example", REGISTERED).status_code == 200

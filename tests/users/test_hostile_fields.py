@@ -93,3 +93,29 @@ def test_a_name_cannot_begin_a_header_or_run_a_script(people):
 def test_numbers_that_nobody_should_call_are_refused(client):
     for phone in ("+19005550123", "+0", "+44", "07946 000000", "12345", "+4420794600001234567890", "call me", "+1 555"):
         assert wrong(client.post("/api/users", json={**BODY, "phone": phone})) == {"/phone": "invalid"}, phone
+
+
+def test_one_account_a_casefold_and_no_look_alikes(client, people):
+    """Case is folded; what merely looks like a letter, or folds to several, is refused: nobody gets another's mail."""
+    admin = people.admin()
+    assert admin.post("/api/users", json={**BODY, "email": "strasse.kim@shop.example"}).status_code == 201
+    for same in ("STRASSE.KIM@shop.example", " Strasse.Kim@SHOP.EXAMPLE ", "strasse.kim@Shop.example"):
+        problem(admin.post("/api/users", json={**BODY, "email": same}), 409, "email_taken")
+    look_alikes = [
+        "stra\u00dfe.kim@shop.example", "strasse.\u212aim@shop.example", "strasse.k\u0131m@shop.example",
+        "strasse.\u043aim@shop.example", "\u017ftrasse.kim@shop.example", "strasse.kim@\u017fhop.example",
+        "strasse.kim\u200b@shop.example", "strasse.kim@shop.example\u3002", "strasse.kim@\uff53hop.example",
+    ]  # fmt: skip
+    for address in look_alikes:
+        response = admin.post("/api/users", json={**BODY, "email": address})
+        assert response.status_code in {409, 422}, ascii(address)
+    for longest, status in (
+        ("a" * 64 + "@" + "b" * 60 + ".example", 201),
+        ("a" * 64 + "@" + "b." * 100 + "example", 422),
+    ):
+        assert admin.post("/api/users", json={**BODY, "email": longest}).status_code == status
+    for host in ("b\u00fccher.example", "B\u00dcCHER.example", "xn--bcher-kva.example", "bu\u0308cher.example"):
+        response = admin.post("/api/users", json={**BODY, "email": f"kim@{host}"})
+        assert response.status_code == (201 if host == "b\u00fccher.example" else 409), ascii(host)
+    emails = [user["email"] for user in admin.get("/api/users").json["items"]]
+    assert all(email == email.casefold() for email in emails)
