@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, delete, exists, func, insert, select, update
+from sqlalchemy import Row, case, delete, func, insert, select, update
 
 from delivery import audit, clock
 from delivery.auth import key_secrets
 from delivery.auth.events import ApiKeysRevoked
 from delivery.auth.models import ApiKey, AuthSession
-from delivery.auth.queries import LIVE_KEY
+from delivery.auth.queries import LIVE, LIVE_KEY
 from delivery.auth.states import Scope
 from delivery.database import db, new_id, now
 from delivery.errors import Conflict, Unauthorized, invalid_field
@@ -138,7 +138,7 @@ def _insert(by: Caller, **fields: Any) -> tuple[Row[Any], str]:
 def _check(by: Caller) -> None:
     """Look, now that nobody else can make or end one, whether the owner may have what was written."""
     mine = select(func.count()).where(_keys.c.user_id == by.id, LIVE_KEY).scalar_subquery()
-    session = exists().where(AuthSession.id == by.session_id, AuthSession.revoked_at.is_(None))
+    session = LIVE.where(AuthSession.id == by.session_id).exists()
     count, signed_in = db.session.execute(select(mine, session)).one()
     if not signed_in:
         raise Unauthorized(

@@ -17,10 +17,10 @@ _KEY = "delivery.openapi"
 _DESCRIPTION = """
 Delivery takes a delivery from order to doorstep, lets everybody concerned see where it is, and tells them.
 
-Sign in with `POST /api/auth/login`, send the access token as `Authorization: Bearer ...`, and trade the refresh token
-at `POST /api/auth/refresh` for the next ones. Programs send an API key in its place, where it has the scope that the
-operation names. Errors are `application/problem+json` (RFC 9457). Changes need `If-Match`; an `Idempotency-Key` makes a
-POST or PATCH safe to repeat.
+Sign in with `POST /api/auth/login`, send the access token as `Authorization: Bearer ...`, and trade the refresh
+token at `POST /api/auth/refresh` for the next ones. Programs send an API key in the token's place, where it has the
+scope that the operation names. Errors are `application/problem+json` (RFC 9457). Changes need `If-Match`; an
+`Idempotency-Key` makes a POST or PATCH safe to repeat.
 """
 _PASSWORD_FLOW = {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}
 _PAGE = {"text/html": {"schema": {"type": "string"}}}

@@ -15,6 +15,7 @@ from delivery.auth.events import ApiKeysRevoked
 from delivery.auth.models import ApiKey, AuthSession
 from delivery.database import db, now, transaction
 from delivery.users.events import AccessRevoked
+from delivery.users.models import User
 from tests.auth.keys import KEYS, key_of, made, using, works
 from tests.commands import run, run_json
 from tests.web.answers import problem, wrong
@@ -164,11 +165,17 @@ def test_a_key_that_was_rolled_goes_with_its_owner(app, api, people):
     assert all_of(app, select(ApiKey.id)) == []
 
 
-def test_no_key_is_made_by_a_session_that_ends_at_that_moment(app, api):
+@pytest.mark.parametrize(
+    "ending",
+    [update(AuthSession).values(revoked_at=now()), update(User).values(epoch=2), update(User).values(active=False)],
+    ids=["revoked", "another epoch", "inactive"],
+)
+def test_no_key_is_made_by_a_session_that_ends_at_that_moment(app, api, ending):
     """A thief's request that runs while the password is reset leaves no key behind."""
     with app.app_context(), transaction() as session:
-        ended = session.execute(update(AuthSession).values(revoked_at=now()).returning(AuthSession.id)).scalar_one()
-        by = api_keys.Caller(id=one_user(api), role="customer", session_id=ended)
+        session.execute(ending)
+        ended = session.execute(select(AuthSession.id)).scalar_one()
+    by = api_keys.Caller(id=one_user(api), role="customer", session_id=ended)
     with app.app_context(), pytest.raises(api_keys.Unauthorized), transaction():
         api_keys.create(by, name="A", scopes=["users:read"], expires_at=None)
     assert all_of(app, select(ApiKey.id)) == []
