@@ -74,8 +74,18 @@ def try_everything(crowd):
             for own in (crowd.admin.headers, forged(crowd), {}):
                 answer = crowd.client.open(path, method=method, headers=crowd.headers(**own), **ask)
                 assert answer.status_code < 500, (method, path, answer.text)
+                if "secret" in (answer.json or {}):
+                    use_key(crowd, answer.json["secret"])
                 statuses.append(answer.status_code)
-    assert {200, 401, 422} <= set(statuses)
+    assert {200, 201, 401, 422} <= set(statuses)
+    assert "API key" in crowd.canaries.drawn.values()
+
+
+def use_key(crowd, secret):
+    """An API key, as it should be and with its last character gone."""
+    key = crowd.canaries.secret("API key", secret)
+    for sent in (key, key[:-1]):
+        crowd.client.get("/api/deliveries", headers=crowd.headers(Authorization=f"Bearer {sent}"))
 
 
 def _body(crowd, content):

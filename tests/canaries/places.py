@@ -10,7 +10,7 @@ from delivery.database import db
 
 # Tables and columns that are there to hold what people wrote; every other one is searched, new ones too.
 HOLDERS = frozenset({
-    "auth_sessions.user_agent",  # shown to whom the session belongs
+    "auth_sessions.user_agent", "api_keys.name",  # shown to whom it belongs
     "users", "deliveries", "delivery_event_details", "tags",
     "idempotency_keys",  # saved answers; erasure deletes them
 })  # fmt: skip

@@ -9,7 +9,7 @@ HARMLESS = {
     "locale": "en",
     "time_zone": "UTC",
     "reason_code": "nobody_home",
-    **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "expires_in_days"), 3),
+    **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "overlap_seconds"), 3),
 }
 # Fields of text about a person, or that hold a secret: a word will do in each.
 WORDS = frozenset({
@@ -54,7 +54,7 @@ class Canaries:
         if name in HARMLESS:
             return HARMLESS[name]
         make = next((make for names, make in self._makers(name) if name in names), None)
-        assert make, f"is `{name}` about people? Say so in tests/canaries.py: {schema}"
+        assert make, f"is `{name}` about people? Say so in tests/canaries/words.py: {schema}"
         return make()
 
     def _makers(self, name):
