@@ -87,6 +87,10 @@ CALLS = {
     "users.show": get("/api/users/{user}"),
     "users.change": patch("/api/users/{user}", {"name": "New"}),
     "users.delete": delete("/api/users/{user}", by=ADMIN, of=ELSES),
+    "privacy.export": get("/api/users/{user}/export"),
+    "privacy.erase": post("/api/users/{user}/erase", by=ADMIN, of=ELSES),
+    "privacy.erase_recipient": post("/api/privacy/erasures", {"email": "{recipient}"}, by=ADMIN),
+    "privacy.index": get("/api/privacy/erasures", by=ADMIN),
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
     "deliveries.index": get("/api/deliveries"),
@@ -161,6 +165,10 @@ def _unverified_address(things):
     return address
 
 
+def _recipient(things):
+    return things.people.customer().create()["recipient"]["email"]
+
+
 def _session(things):
     owner = UUID(things.owner().user_id)
     with things.app.app_context(), transaction():
@@ -182,6 +190,7 @@ WORDS = {
     "free_address": lambda _: f"free{next(_numbers)}@x.example",
     "unverified_address": _unverified_address,
     "verify_token": lambda things: link_token(things.app, _unverified_address(things)),
+    "recipient": _recipient,
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 
