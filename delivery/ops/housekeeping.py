@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 600.0
 LISTING_SECONDS = 60.0
 BATCH_SIZE = 1000
-# Each deletes up to so many rows, or what is personal in them, and returns how many those were.
-CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge, privacy.go_on)
+ERASED_AT_ONCE = 100  # deliveries; each is changed and gets its event
+# Each deletes up to so many rows and returns how many it deleted.
+CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge)
 
 
 class Housekeeping:
@@ -36,8 +37,9 @@ class Housekeeping:
             self._listing_due_at = time.monotonic() + LISTING_SECONDS
         if time.monotonic() < self._due_at:
             return
-        done = [_do_one_batch(chore) for chore in CHORES]
-        if max(done) < BATCH_SIZE:
+        more = [_do_one_batch(chore, size=BATCH_SIZE) for chore in CHORES]
+        more.append(_do_one_batch(privacy.go_on, size=ERASED_AT_ONCE))
+        if not any(more):
             self._witness()
             self._due_at = time.monotonic() + EVERY_SECONDS
 
@@ -49,12 +51,13 @@ class Housekeeping:
             self._seen_head = head
 
 
-def _do_one_batch(chore: Callable[[int], int]) -> int:
+def _do_one_batch(chore: Callable[[int], int], *, size: int) -> bool:
+    """Return whether there may be more to do."""
     with transaction():
-        count = chore(BATCH_SIZE)
+        count = chore(size)
     if count:
         logger.info("threw away what had expired", extra={"code": chore.__module__, "count": count})
-    return count
+    return count >= size
 
 
 def _list_erasures() -> None:

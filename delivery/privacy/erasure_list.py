@@ -46,8 +46,7 @@ def keep_up(path: Path) -> int:
         OSError: the file cannot be written.
     """
     with _locked(path) as file:
-        known = {line.id for line in _readable(_whole_lines(file))}
-        missing = [one for one in reader().execute(select(_erasures.c.id)).scalars() if one not in known]
+        missing = _lacking(_whole_lines(file))
         for start in range(0, len(missing), _BATCH):
             chosen = _erasures.c.id.in_(missing[start : start + _BATCH])
             for row in reader().execute(select(*_erasures.c).where(chosen).order_by(_erasures.c.id)):
@@ -56,6 +55,15 @@ def keep_up(path: Path) -> int:
             file.flush()
             os.fsync(file.fileno())
         return len(missing)
+
+
+def lacking(path: Path) -> int:
+    """Return how many erasures the list lacks.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return len(_lacking(path.read_bytes().splitlines() if path.exists() else []))
 
 
 def read(path: Path) -> tuple[list[Line], int]:
@@ -67,6 +75,11 @@ def read(path: Path) -> tuple[list[Line], int]:
     lines = path.read_bytes().splitlines()
     found = list(_readable(lines))
     return found, len(lines) - len(found)
+
+
+def _lacking(lines: Sequence[bytes]) -> list[UUID]:
+    known = {line.id for line in _readable(lines)}
+    return [one for one in reader().execute(select(_erasures.c.id)).scalars() if one not in known]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import pytest
 
 from delivery.ops.housekeeping import Housekeeping
 from delivery.privacy import erasure_list
+from tests.commands import run
 from tests.privacy.canaries import Canaries
 from tests.web.racing import race
 
@@ -113,3 +114,14 @@ def test_a_disk_that_fails_stops_nothing_else_and_is_logged(app, make_app, admin
     assert [one.message for one in caplog.records if one.levelname == "ERROR"] == [
         "the list of erasures cannot be written"
     ]
+
+
+def test_the_doctor_counts_what_the_list_lacks(app, admin, path):
+    def finding():
+        return next(line for line in run(app, "doctor").stdout.splitlines() if "erasures" in line)
+
+    assert finding() == "ok    erasures      the list lacks none"
+    erase(admin, 2)
+    assert finding().startswith("warn  erasures      the list lacks 2  -> wait a minute;")
+    keep_up(app, path)
+    assert finding() == "ok    erasures      the list lacks none"
