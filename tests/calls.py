@@ -38,7 +38,7 @@ class Call:
     def send(self, api):
         """Make the call with somebody's credentials."""
         body = {} if self.json is None else {"json": self.json}
-        return api.request(self.method, self.path, headers=self.headers, **body)
+        return api.request(self.method, self.path, headers=self.headers, buffered=True, **body)
 
 
 def get(path, **more):
