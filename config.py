@@ -90,6 +90,7 @@ TEXT = Kind("text", str)
 ASCII_TEXT = matching("ASCII text", "[ -~]+")  # smtplib encodes no other
 FLAG = Kind("`true` or `false`", lambda text: {"true": True, "false": False}[text.casefold()])
 FOLDER = Kind("a folder", lambda text: Path(text).expanduser().absolute())
+FILE = Kind("a file", FOLDER.parse)
 HOSTNAME = matching("a host name or an IP address", rf"{_HOST}|[0-9a-f.]*:[0-9a-f:.]*")
 WEB_URL = matching("an http(s):// address, no slash at its end", rf"{_ORIGIN}(/[^\s?#]*[^\s?#/])?")
 DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
@@ -132,6 +133,7 @@ OWN_SQLITE = Derived(
 OWN_VALKEY = Derived(
     "`valkey.sock` in `DATA_DIR`", lambda config: f"unix://{quote(str(config.DATA_DIR))}/valkey.sock?db=0"
 )
+OWN_LIST = Derived("`erasures.jsonl` in `DATA_DIR`", lambda config: f"{config.DATA_DIR}/erasures.jsonl")
 OWN_SECRET = Derived("In development random, kept in `DATA_DIR/secrets.env`", lambda _config: "")
 # Nobody can visit 0.0.0.0, and no IPv6 address is a trusted host.
 VISITED = {"0.0.0.0": "127.0.0.1", "::": "localhost", "::1": "localhost"}  # noqa: S104
@@ -172,6 +174,10 @@ class Config:
     DB_POOL_TIMEOUT_SECONDS: int = env(number(1, 300), "5", "Longest wait for a free connection.")
     DB_STATEMENT_TIMEOUT_SECONDS: int = env(number(1, 3600), "15", "Longest run of one statement on PostgreSQL.")
     REDIS_URL: str = env(REDIS, OWN_VALKEY, "Redis or Valkey, which wakes the workers.")
+
+    ERASURE_LIST: Path = env(
+        FILE, OWN_LIST, "List of erasures, for after a restore; keep it off the database's disk and out of its backup."
+    )
 
     # Secrets and people
     SECRET_KEY: str = env(TEXT, OWN_SECRET, "Signs links and cursors; required in production: 32 bytes or more.")

@@ -23,6 +23,8 @@ from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
 from delivery.policy import POLICY
+from delivery.privacy import cli as privacy_cli
+from delivery.privacy.routes import blp as privacy_blueprint
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
@@ -76,6 +78,7 @@ def _add_blueprints(app: Flask) -> None:
         users_blueprint,
         deliveries_blueprint,
         audit_blueprint,
+        privacy_blueprint,
         health_blueprint,
         api_documents.pages,
     ):
@@ -83,7 +86,7 @@ def _add_blueprints(app: Flask) -> None:
 
 
 def _add_commands(app: Flask) -> None:
-    for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group):
+    for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group, privacy_cli.group):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
         app.cli.add_command(command)

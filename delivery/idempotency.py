@@ -7,7 +7,7 @@ key behind.
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -16,9 +16,12 @@ from uuid import UUID
 import orjson
 import psycopg
 from flask import Response, current_app, g, request
-from sqlalchemy import Integer, LargeBinary, String, delete, select, tuple_, update
+from sqlalchemy import Boolean, Integer, LargeBinary, String, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
 from delivery.database import UTC, Base, Json, db, now, transaction, upsert
@@ -44,6 +47,24 @@ class IdempotencyKey(Base):
     headers: Mapped[dict[str, Any] | None] = mapped_column(Json)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UTC, index=True)
+
+
+class _holds(FunctionElement[bool]):  # noqa: N801  # reads as the SQL function that it is
+    """Whether the first bytes hold the second."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_holds, "postgresql")
+def _postgresql_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str:
+    whole, part = (compiler.process(one, **options) for one in element.clauses)
+    return f"(position({part} IN {whole}) > 0)"
+
+
+@compiles(_holds, "sqlite")
+def _sqlite_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
 
 
 def transactional(view: View) -> View:
@@ -89,6 +110,19 @@ def heeds_key(view: View) -> View:
 def forget(caller_id: UUID) -> None:
     """Delete somebody's saved answers: they hold what was asked and shown."""
     db.session.execute(delete(IdempotencyKey).where(IdempotencyKey.caller_id == caller_id))
+
+
+def forget_mentions(ids: Sequence[UUID]) -> int:
+    """Empty the saved answers, whoever got them, in which one of these ids stands; returns how many there were.
+
+    The keys stay, so that a repeat has no second effect: it is told that the answer is gone. Reads every saved answer:
+    some 48 hours of them, and erasures are rare.
+    """
+    if not ids:
+        return 0
+    mentioned = or_(*(_holds(IdempotencyKey.body, literal(str(one).encode(), LargeBinary)) for one in ids))
+    statement = update(IdempotencyKey).where(mentioned).values(headers=None, body=None)
+    return len(db.session.execute(statement.returning(IdempotencyKey.key)).all())
 
 
 def purge(limit: int) -> int:
@@ -142,6 +176,8 @@ def _replay_of(session: Session, key: str) -> Response | None:
         raise Unavailable("The key ran out at this moment; try again.")
     if saved.fingerprint != values["fingerprint"]:
         raise Invalid("This Idempotency-Key was used for another request.", code="key_reused")
+    if saved.body is None:
+        raise Conflict("This was done; its answer has been erased since.", code="answer_erased")
     return Response(saved.body, saved.status, headers={**saved.headers, "Idempotent-Replayed": "true"})
 
 

@@ -48,6 +48,10 @@ POLICY: Policy = {
     "users.show": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_READ),
     "users.change": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_WRITE),
     "users.delete": of_object(*_SELF_OR_ADMIN),
+    "privacy.export": of_object(*_SELF_OR_ADMIN),
+    "privacy.erase": of_object(*_SELF_OR_ADMIN),
+    "privacy.erase_recipient": signed_in(roles={Role.ADMIN}),
+    "privacy.index": signed_in(roles={Role.ADMIN}),
     "audit.index": signed_in(scope=Scope.AUDIT_READ, roles={Role.ADMIN}),
     # Deliveries; couriers see what is assigned to them, and create nothing
     "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),

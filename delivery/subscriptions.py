@@ -17,12 +17,13 @@ from delivery.auth.events import (
 from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
-from delivery.deliveries.services import release_user
+from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction
 from delivery.idempotency import forget
 from delivery.notifications.registry import Composer
 from delivery.notifications.services import NewMessage, add
-from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
+from delivery.privacy import services as privacy
+from delivery.users.events import AccessRevoked, AddressTaken, UserErased, UserLeft, UserRegistered
 
 
 def _tell(messages_about: Callable[[Any], Sequence[NewMessage]]) -> Reaction:
@@ -41,7 +42,13 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     AccessRevoked: [end_all],
     ApiKeysRevoked: [api_keys.end_all],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
-    UserLeft: [release_user, lambda fact: forget(fact.user_id), lambda fact: api_keys.forget(fact.user_id)],
+    UserLeft: [hold_back],
+    UserErased: [
+        delete_drafts,
+        lambda fact: forget(fact.user_id),
+        lambda fact: api_keys.forget(fact.user_id),
+        privacy.erase_traces,
+    ],
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
     DeliveryEdited: [],  # nobody is told by default

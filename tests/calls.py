@@ -42,7 +42,7 @@ class Call:
         """Make the call with somebody's credentials, from an address that no limit has counted before."""
         body = {} if self.json is None else {"json": self.json}
         address = {"REMOTE_ADDR": str(next(_addresses))}
-        return api.request(self.method, self.path, headers=self.headers, environ_base=address, **body)
+        return api.request(self.method, self.path, headers=self.headers, environ_base=address, buffered=True, **body)
 
 
 def get(path, **more):
@@ -102,6 +102,10 @@ CALLS = {
     "users.show": get("/api/users/{user}"),
     "users.change": patch("/api/users/{user}", {"name": "New"}),
     "users.delete": delete("/api/users/{user}", by=ADMIN, of=ELSES),
+    "privacy.export": get("/api/users/{user}/export"),
+    "privacy.erase": post("/api/users/{user}/erase", by=ADMIN, of=ELSES),
+    "privacy.erase_recipient": post("/api/privacy/erasures", {"email": "{recipient}"}, by=ADMIN),
+    "privacy.index": get("/api/privacy/erasures", by=ADMIN),
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
     "deliveries.index": get("/api/deliveries"),
@@ -176,6 +180,10 @@ def _unverified_address(things):
     return address
 
 
+def _recipient(things):
+    return things.people.customer().create()["recipient"]["email"]
+
+
 def _session(things):
     owner = UUID(things.owner().user_id)
     with things.app.app_context(), transaction():
@@ -199,6 +207,7 @@ WORDS = {
     "verify_token": lambda things: link_token(things.app, _unverified_address(things)),
     "reset_token": lambda things: link_token(things.app, _address(things), Purpose.RESET_PASSWORD),
     "change_token": lambda things: link_token(things.app, _address(things), Purpose.CHANGE_EMAIL),
+    "recipient": _recipient,
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 

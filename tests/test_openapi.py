@@ -164,13 +164,16 @@ class Caller:
     """Somebody who calls every operation, on things that are really there."""
 
     def __init__(self, make):
-        self.make = make
+        self.make, self.is_spent = make, False
         self.api = make()
 
     def ready(self, case):
         """Fill in what only we know: ids that exist, the version, the token."""
-        if case.operation.method.upper() == "DELETE" or "/logout" in case.operation.path:
+        path = case.operation.path
+        ends = case.operation.method.upper() == "DELETE" or "/logout" in path or path.endswith("/erase")
+        if ends or self.is_spent:
             self.api = self.make()
+        self.is_spent = ends
         if "user_id" in case.path_parameters:
             case.path_parameters["user_id"] = self.api.user_id
         if "delivery_id" in case.path_parameters:

@@ -22,6 +22,8 @@ ROLES = (CUSTOMER, COURIER, "dispatcher", "admin")
 PERSON, WITH, WITHOUT = "signed in", "a key with the scope", "a key without it"
 # What is let in and still answered with an error: endpoint, role, whose -> status and code, and the reason why.
 OF_ITS_OWN = {}
+# Reads that the audit log tells of.
+LOGGED = {"privacy.export"}
 # Every call of a key or session may note when it was used last; that is no effect of the call.
 ROWS = {
     table.name: select(*(column for column in table.c if column.name != "last_used_at"))
@@ -156,6 +158,6 @@ def test_every_cell_of_the_table_is_true(app, people, endpoint):
             assert after == before, f"{cell}: refused, and yet it did something"
         else:
             assert response.status_code < 300, f"{cell}: {response.text}"
-            assert (after == before) == (call.method == "GET"), cell
+            assert (after == before) == (call.method == "GET" and endpoint not in LOGGED), cell
         if after != before:
             stage.clear()

@@ -14,13 +14,12 @@ from delivery import clock, logs
 from delivery.audit.models import AuditEntry
 from delivery.database import backend, before_commit, db, reader
 from delivery.tokens import keyed_hash
-from delivery.web import Caller
+from delivery.web import SYSTEM, Caller
 
 _entries = AuditEntry.__table__
 # One writer at a time, until its commit: two could not both follow the same entry. SQLite has one writer anyway.
 _TURN = text("SELECT pg_advisory_xact_lock(7235419638412087)")
 _NEWEST = select(_entries.c.seq, _entries.c.hash).order_by(_entries.c.seq.desc()).limit(1)
-_SYSTEM = Caller(id=None, role="", kind="system")
 # What the hash covers, in this order; a new column goes to the end, under a new act.
 _COVERED = (
     "seq", "at", "act", "actor_type", "actor_id", "object_type", "object_id", "request_id", "address_hash", "details",
@@ -60,7 +59,7 @@ def address_hash() -> str | None:
 def _actor() -> Caller | None:
     """Return who acts: the caller of a request or command, nobody when not signed in, or a process of ours."""
     acting: Caller | None = g.get("caller")
-    return acting if acting or has_request_context() else _SYSTEM
+    return acting if acting or has_request_context() else SYSTEM
 
 
 def _append(entries: list[dict[str, Any]]) -> None:

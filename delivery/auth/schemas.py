@@ -27,7 +27,7 @@ class SignInName(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **options)
         with suppress(UnicodeError):
-            return folded(text)
+            return folded(text) or text
         return text
 
 

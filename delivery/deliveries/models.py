@@ -31,6 +31,12 @@ _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 ALIVE = text("deleted_at IS NULL")
 
 
+def _filled(name: str, *columns: str, by: str) -> Index:
+    """Index only the rows that have a value in the column `by`."""
+    filled = text(f"{by} IS NOT NULL")
+    return Index(name, *columns, postgresql_where=filled, sqlite_where=filled)
+
+
 class Delivery(Base):
     """One delivery as it is now; its version is the seq of its newest event, and the database holds it to that."""
 
@@ -61,6 +67,10 @@ class Delivery(Base):
         Index(
             "ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=ALIVE, sqlite_where=ALIVE
         ),
+        # What is held about somebody is found by these.
+        _filled("ix_deliveries_recipient_email", "recipient_email", "id", by="recipient_email"),
+        _filled("ix_deliveries_recipient_phone", "recipient_phone", "id", by="recipient_phone"),
+        _filled("ix_deliveries_owner_deleted", "owner_id", "id", by="deleted_at"),
     )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -108,6 +118,7 @@ class DeliveryEvent(Base):
         CheckConstraint(f"to_state IN ({_STATES})", name="to_state"),
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
         CheckConstraint("kind IN ('moved', 'assigned', 'corrected') OR from_state = to_state", name="edit_keeps_state"),
+        _filled("ix_delivery_events_actor", "actor_id", "delivery_id", "seq", by="actor_id"),
     )
 
     delivery_id: Mapped[UUID] = mapped_column(ForeignKey("deliveries.id"), primary_key=True)

@@ -22,10 +22,10 @@ from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
 from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
-from delivery.users.events import UserLeft
+from delivery.users.events import UserErased, UserLeft
 from delivery.users.models import User
 from delivery.users.states import Role
-from delivery.web import Caller, Expected
+from delivery.web import SYSTEM, Caller, Expected
 
 _deliveries, _users = Delivery.__table__, User.__table__
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -139,20 +139,31 @@ def delete(permit: Permit, *, expected: Expected) -> None:
     _append(_write(seen, deleted_at=clock.now()), seen, kind="edited", by=permit.caller, reason_code="deleted")
 
 
-def release_user(fact: UserLeft) -> None:
-    """Object while somebody who leaves has open deliveries, and delete the drafts.
+def hold_back(fact: UserLeft) -> None:
+    """Object while somebody who leaves has open deliveries; drafts are none.
 
     Raises:
         Conflict: open deliveries.
     """
     mine = (_deliveries.c.owner_id == fact.user_id) | (_deliveries.c.courier_id == fact.user_id)
-    unfinished = _deliveries.c.status.not_in(sorted(TERMINAL))
-    rows = db.session.execute(select(*COLUMNS).where(mine, unfinished, _deliveries.c.deleted_at.is_(None))).all()
-    if any(row.status != State.DRAFT for row in rows):
+    is_open = (_deliveries.c.status.not_in(sorted(TERMINAL | {State.DRAFT})), _deliveries.c.deleted_at.is_(None))
+    if db.session.execute(select(_deliveries.c.id).where(mine, *is_open).limit(1)).first():
         raise Conflict("There are open deliveries; finish, cancel or reassign them first.", code="open_deliveries")
-    for row in rows:
-        gone = _write(row, deleted_at=clock.now())
-        _append(gone, row, kind="edited", by=Caller(id=None, role=Role.ADMIN, kind="system"), reason_code="owner_left")
+
+
+def delete_drafts(fact: UserErased) -> None:
+    """Delete the drafts of somebody who was erased; their row is locked, so that whoever moves a draft waits for us.
+
+    Raises:
+        Conflict: somebody is changing a draft at this moment; to wait for them would be to wait for each other.
+    """
+    drafts = (_deliveries.c.owner_id == fact.user_id, _deliveries.c.status == State.DRAFT)
+    alive = (*drafts, _deliveries.c.deleted_at.is_(None))
+    free = select(*COLUMNS).where(*alive).with_for_update(of=_deliveries, skip_locked=True)
+    for row in db.session.execute(free).all():
+        _append(_write(row, deleted_at=clock.now()), row, kind="edited", by=SYSTEM, reason_code="owner_left")
+    if db.session.execute(select(_deliveries.c.id).where(*alive).limit(1)).first():
+        raise Conflict("A draft is being changed at this moment; try again.", code="lost_race")
 
 
 def allowed_for(caller: Caller, row: Any) -> list[State]:

@@ -48,6 +48,7 @@ class OutboxMessage(Base):
         Index("ix_outbox_messages_due", "channel", "next_at", postgresql_where=_OPEN, sqlite_where=_OPEN),
         Index("ix_outbox_messages_lane", "lane", "id", postgresql_where=_OPEN, sqlite_where=_OPEN),
         Index("ix_outbox_messages_delivery", "delivery_id", "id"),
+        Index("ix_outbox_messages_recipient", "recipient_id", "id"),
         Index("ix_outbox_messages_state", "state", "id"),
     )  # fmt: skip
 

@@ -102,6 +102,17 @@ def resend(message_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
     return resent
 
 
+def cancel(recipient_ids: Sequence[UUID]) -> int:
+    """Cancel what is queued for recipients who were erased; return how many messages that were.
+
+    A message in a worker's hands is left to it: its composer finds no address any more.
+    """
+    queued = (_messages.c.recipient_id.in_(recipient_ids), _messages.c.state == MessageState.PENDING)
+    values = {"state": MessageState.CANCELLED, "error_class": "erased"}
+    statement = update(_messages).where(*queued).values(settled_at=now(), **values).returning(_messages.c.id)
+    return len(db.session.execute(statement).all())
+
+
 def _retry(row: Row[Any]) -> UUID:
     values = {"state": MessageState.PENDING, "settled_at": None, "handoff_at": None, "expires_at": _new_expiry(row)}
     db.session.execute(update(_messages).where(_messages.c.id == row.id).values(next_at=now(), **values))

@@ -21,6 +21,7 @@ from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
 from delivery.ops.cron import HEARTBEAT_KEY
 from delivery.ops.schema import is_behind
+from delivery.privacy import erasure_list
 
 # A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
 LATE_SECONDS, FAR_TOO_LATE_SECONDS = 60, 600
@@ -160,6 +161,12 @@ def keys() -> Finding:
     if len(set(found.values())) < len(found):
         return Finding(Level.FAIL, f"{' and '.join(found)} are the same")
     return Finding(Level.OK, "long and different from one another")
+
+
+def erasures() -> Finding:
+    count = erasure_list.lacking(current_app.config["ERASURE_LIST"])
+    detail = f"the list lacks {count or 'none'}"
+    return Finding(Level.WARN if count else Level.OK, detail)
 
 
 def disk() -> Finding:

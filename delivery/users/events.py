@@ -26,6 +26,13 @@ class UserLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class UserErased:
+    """An account is a pseudonym now; what else is held about the person must go, too."""
+
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class AccessRevoked:
     """All sessions of an account must end."""
 

@@ -21,3 +21,9 @@ def users(*, role: Role | None, q: str | None, after: UUID | None, limit: int) -
     if after:
         query = query.where(User.id < after)
     return reader().execute(query.order_by(User.id.desc()).limit(limit)).all()
+
+
+def exists(user_id: UUID) -> bool:
+    """Tell whether there is such an account, and it is not erased."""
+    query = select(User.id).where(User.id == user_id, User.erased_at.is_(None))
+    return reader().execute(query).first() is not None

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Row, delete, select, update
 
-from delivery import clock, events
+from delivery import audit, clock, events
 from delivery.database import db, new_id, upsert
 from delivery.errors import Conflict, NotFound, Unavailable
-from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
+from delivery.users.events import AccessRevoked, AddressTaken, UserErased, UserLeft, UserRegistered
 from delivery.users.models import FormerEmail, User
 from delivery.users.states import Role
 from delivery.web import Expected
@@ -80,10 +80,11 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
 def erase(user_id: UUID, *, expected: Expected) -> None:
     """Turn a user into a pseudonym: the row stays, because deliveries refer to it; everything personal goes.
 
-    Publishes UserLeft, to which deliveries object while some are open, and AccessRevoked.
+    Publishes UserLeft, to which deliveries object while some are open, then AccessRevoked and UserErased.
 
     Raises:
         Conflict: deliveries are open, or nobody would be left who is an admin.
+        NotFound: erased meanwhile.
         PreconditionFailed: changed meanwhile.
     """
     admins = _locked_admins()
@@ -91,14 +92,33 @@ def erase(user_id: UUID, *, expected: Expected) -> None:
     expected.check(seen.version)
     _keep_one(admins, seen)
     events.publish(UserLeft(user_id))
+    _forget(seen)
+
+
+def erase_again(user_id: UUID) -> None:
+    """Erase somebody whom a restored backup brought back; what was open then is no reason to keep them.
+
+    Raises:
+        Conflict: nobody would be left who is an admin.
+        NotFound: there is no such user, or no longer.
+    """
+    admins = _locked_admins()
+    seen = _locked(user_id)
+    _keep_one(admins, seen)
+    _forget(seen)
+
+
+def _forget(seen: Row[Any]) -> None:
     now = clock.now()
     nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
     nothing |= {"locale": "en", "time_zone": "UTC", "email_verified_at": None, "new_email": None}
     nothing |= dict.fromkeys(("verify_nonce", "reset_nonce", "email_nonce"))
     gone = {"epoch": seen.epoch + 1, "version": seen.version + 1, "updated_at": now, "erased_at": now}
-    db.session.execute(update(_users).where(_users.c.id == user_id).values(name="Erased user", **nothing, **gone))
-    db.session.execute(delete(FormerEmail).where(FormerEmail.user_id == user_id))
-    events.publish(AccessRevoked(user_id))
+    db.session.execute(update(_users).where(_users.c.id == seen.id).values(name="Erased user", **nothing, **gone))
+    db.session.execute(delete(FormerEmail).where(FormerEmail.user_id == seen.id))
+    audit.record("user.erased", object_type="user", object_id=seen.id)
+    events.publish(AccessRevoked(seen.id))
+    events.publish(UserErased(seen.id))
 
 
 def _locked_admins() -> set[UUID]:

@@ -2,11 +2,12 @@
 
 from delivery.web.answers import accepted, answer, created, dump_json, etag_of, no_content, single
 from delivery.web.blueprint import Blueprint
-from delivery.web.callers import Caller, caller, found, public, signed_in, signed_in_or_not
+from delivery.web.callers import SYSTEM, Caller, caller, found, public, signed_in, signed_in_or_not
 from delivery.web.preconditions import Expected, if_match, if_match_optional
 from delivery.web.schema import Flag, Line, Number, Paragraph, Schema, Time, Whole
 
 __all__ = [
+    "SYSTEM",
     "Blueprint",
     "Caller",
     "Expected",

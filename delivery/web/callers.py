@@ -31,6 +31,8 @@ class Caller:
     scopes: frozenset[str] | None = None
 
 
+# A process of ours, when nobody in person acts.
+SYSTEM = Caller(id=None, role="admin", kind="system")
 Identify = Callable[[str], Caller]
 
 

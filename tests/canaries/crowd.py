@@ -53,7 +53,7 @@ class Crowd:
             filled = path.replace("{user_id}", self.customer.user_id).replace("{delivery_id}", self.delivery["id"])
             filled = re.sub(r"\{\w+\}", "0190a0a0-0000-7000-8000-000000000000", filled)
             for method, operation in methods.items():
-                if method in METHODS and method != "delete" and not path.endswith(("logout", "logout-all")):
+                if method in METHODS and method != "delete" and not path.endswith(("logout", "logout-all", "erase")):
                     yield method.upper(), filled, operation
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "b7d2903e5f18"
-down_revision = "a1c64f7d2b90"
+down_revision = "c93e1a5470bd"
 branch_labels = None
 depends_on = None
 

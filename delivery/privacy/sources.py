@@ -1,0 +1,141 @@
+"""What is held about somebody, and where: each source is a file of an export, and one more is one line."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, String, Uuid, and_, or_, select, tuple_
+from sqlalchemy.sql.expression import bindparam
+
+from delivery.audit.models import AuditEntry
+from delivery.auth.models import ApiKey, AuthSession
+from delivery.database import reader
+from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail
+from delivery.deliveries.queries import COLUMNS
+from delivery.deliveries.schemas import delivery_out, event_out
+from delivery.notifications.models import OutboxMessage
+from delivery.users.models import User
+from delivery.users.schemas import user_out
+
+PAGE = 500
+Shown = Callable[[Row[Any]], dict[str, Any]]
+
+
+def _as_it_is(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001  # public by its documentation
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's name, what it is, and its rows, in the order of `key`; the query's parameters say about whom."""
+
+    name: str
+    about: str
+    query: Select[Any]
+    key: Sequence[ColumnElement[Any]]
+    shown: Shown = _as_it_is
+
+
+def rows(source: Source, **who: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a source holds about somebody, read page by page."""
+    query = source.query.order_by(*source.key).limit(PAGE)
+    page = reader().execute(query, who).all()
+    while page:
+        yield from map(source.shown, page)
+        position = tuple(getattr(page[-1], str(column.key)) for column in source.key)
+        more = len(page) == PAGE
+        page = reader().execute(query.where(tuple_(*source.key) > position), who).all() if more else []
+
+
+def _plain(name: str, about: str, mine: ColumnElement[Any], columns: str) -> Source:
+    """Build a source of some columns of one table, the first its key, where the column `mine` is the person's id."""
+    chosen = [mine.table.c[column] for column in columns.split()]
+    return Source(name, about, select(*chosen).where(mine == _WHO), chosen[:1])
+
+
+def _delivery(row: Row[Any]) -> dict[str, Any]:
+    shown = delivery_out(row, allowed=[])
+    del shown["allowed_transitions"]
+    return shown
+
+
+def _received(row: Row[Any]) -> dict[str, Any]:
+    shown = _delivery(row)
+    return {name: shown[name] for name in _RECEIVED}
+
+
+def _event(row: Row[Any]) -> dict[str, Any]:
+    return {"delivery_id": row.delivery_id, **event_out(row, staff=True)}
+
+
+def _told(row: Row[Any]) -> dict[str, Any]:
+    shown = _event(row)
+    return {name: shown[name] for name in ("delivery_id", "to_state", "public_note", "occurred_at")}
+
+
+_WHO = bindparam("who", type_=Uuid())
+_sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c, OutboxMessage.__table__.c
+_keys = ApiKey.__table__.c
+_deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
+_OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
+_EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
+    DeliveryEvent.__table__,
+    DeliveryEventDetail.__table__,
+    and_(_details.delivery_id == _events.delivery_id, _details.seq == _events.seq),
+    isouter=True,
+)
+_BY_ID, _BY_EVENT = (_deliveries.id,), (_events.delivery_id, _events.seq)
+_MESSAGE = "id created_at channel event template state settled_at delivery_id"
+_SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
+_KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
+_ENTRY = "seq at act actor_type actor_id object_type object_id details"
+_RECEIVED = (
+    "id", "tracking_number", "status", "item_name", "recipient", "destination", "window",
+    "created_at", "updated_at", "picked_up_at",
+)  # fmt: skip
+# With a literal condition, so that each finds its partial index.
+_ALIVE = _deliveries.deleted_at.is_(None)
+_EMAIL, _PHONE = bindparam("email", type_=String()), bindparam("phone", type_=String())
+_THEIRS = or_(_deliveries.recipient_email == _EMAIL, _deliveries.recipient_phone == _PHONE)
+
+# About `who`, the id of an account.
+OF_ACCOUNT = (
+    Source("account", "Your account.", select(User.__table__).where(User.id == _WHO), (User.__table__.c.id,), user_out),
+    Source("deliveries", "Your deliveries, with recipients and tags.", _OWNED.where(_ALIVE), _BY_ID, _delivery),
+    Source("deleted_deliveries", "Those that you deleted.", _OWNED.where(~_ALIVE), _BY_ID, _delivery),
+    Source(
+        "assigned_deliveries",
+        "Deliveries that are assigned to you as their courier; to whom they go is not about you.",
+        select(_deliveries.id, _deliveries.created_at, _deliveries.picked_up_at, _deliveries.updated_at).where(
+            _deliveries.courier_id == _WHO, _ALIVE
+        ),
+        _BY_ID,
+    ),
+    Source(
+        "events", "What you did to deliveries, and wrote.", _EVENTS.where(_events.actor_id == _WHO), _BY_EVENT, _event
+    ),
+    _plain("messages", "Messages to you: which, when, and what became of them.", _messages.recipient_id, _MESSAGE),
+    _plain("sessions", "Where you are signed in, or were.", _sessions.user_id, _SESSION),
+    _plain("api_keys", "Keys that programs of yours act with; of each its last characters.", _keys.user_id, _KEY),
+    _plain("audit_by_you", "What the audit log says that you did.", _entries.actor_id, _ENTRY),
+    _plain("audit_about_you", "What it says was done to your account.", _entries.object_id, _ENTRY),
+)
+# About whoever has the address `email` or the number `phone`.
+OF_RECIPIENT = (
+    Source("deliveries", "Deliveries to you.", select(*COLUMNS).where(_THEIRS), _BY_ID, _received),
+    Source(
+        "events",
+        "What happened to them.",
+        _EVENTS.join(Delivery.__table__, _deliveries.id == _events.delivery_id).where(_THEIRS),
+        _BY_EVENT,
+        _told,
+    ),
+    Source(
+        "messages",
+        "Messages to you: which, when, and what became of them.",
+        select(*(_messages[name] for name in _MESSAGE.split()))
+        .join(Delivery.__table__, _deliveries.id == _messages.recipient_id)
+        .where(_THEIRS),
+        (_messages.id,),
+    ),
+)

@@ -1,0 +1,89 @@
+"""Strings that occur nowhere else, put into every personal field, and a look for them into every table."""
+
+import itertools
+from uuid import UUID
+
+from sqlalchemy import MetaData, create_engine, select
+
+from delivery.audit.models import AuditEntry
+from delivery.database import db
+from delivery.deliveries.models import Delivery
+from delivery.ops.housekeeping import Housekeeping
+
+_numbers = itertools.count(10)
+
+
+def canary(what):
+    return f"canary-{what}-{next(_numbers)}x"
+
+
+class Canaries:
+    """Unique strings of one person; what must vanish, and what may stay."""
+
+    def __init__(self, who):
+        self.who, self.phone = who, f"+44207946{next(_numbers):04}"
+        self.email = f"{canary(who)}@home.example"
+        self.words = {}
+        self.place = {"lat": 51.0004545 + next(_numbers) / 1000, "lng": -2.0005454 - next(_numbers) / 1000}
+
+    def __getitem__(self, what):
+        return self.words.setdefault(what, canary(f"{self.who}-{what}"))
+
+    def address(self, **more):
+        words = {name: self[name] for name in ("line1", "line2", "postcode", "notes")}
+        words["postcode"] = words["postcode"][-20:]
+        return {**words, "city": "Bristol", "country": "GB", **self.place, **more}
+
+    def recipient(self):
+        return {"name": self["name"], "email": self.email, "phone": self.phone}
+
+    def all(self):
+        postcode = [self.words["postcode"][-20:]] if "postcode" in self.words else []
+        return [*self.words.values(), *postcode, self.email, self.phone, *map(str, self.place.values())]
+
+
+def as_text(value):
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).decode("latin-1")
+    return str(value)
+
+
+def dump(url):
+    """Every value of every column of every table, as the database has them now, as text."""
+    engine = create_engine(url)
+    try:
+        tables = MetaData()
+        tables.reflect(engine)
+        with engine.connect() as connection:
+            return {
+                name: "\n".join(as_text(value) for row in connection.execute(select(table)) for value in row)
+                for name, table in tables.tables.items()
+            }
+    finally:
+        engine.dispose()
+
+
+def sightings(url, canaries):
+    """Where a canary is still seen: (table, canary)."""
+    tables = dump(url)
+    return [(name, word) for word in canaries.all() for name, text in tables.items() if word in text]
+
+
+def url_of(app):
+    return app.config["DATABASE_URL"]
+
+
+def keep_house(app):
+    with app.app_context():
+        Housekeeping().do()
+
+
+def entries(app):
+    """The audit log."""
+    with app.app_context():
+        return db.session.execute(select(AuditEntry).order_by(AuditEntry.seq)).scalars().all()
+
+
+def row_of(app, delivery):
+    with app.app_context():
+        return db.session.get(Delivery, UUID(delivery["id"]))
