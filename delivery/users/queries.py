@@ -11,11 +11,23 @@ from delivery.users.models import User
 from delivery.users.states import Role
 
 
-def users(*, role: Role | None, q: str | None, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+def users(
+    *,
+    after: UUID | None,
+    limit: int,
+    role: Role | None = None,
+    q: str | None = None,
+    active: bool | None = None,
+    verified: bool | None = None,
+) -> Sequence[Row[Any]]:
     """Return users, the newest first, beginning after an id."""
     query = select(*User.__table__.columns).where(User.erased_at.is_(None))
     if role:
         query = query.where(User.role == role)
+    if active is not None:
+        query = query.where(User.active == active)
+    if verified is not None:
+        query = query.where(User.email_verified_at.is_not(None) if verified else User.email_verified_at.is_(None))
     if q:
         query = query.where(or_(User.name.icontains(q, autoescape=True), User.email.icontains(q, autoescape=True)))
     if after:

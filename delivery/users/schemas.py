@@ -125,6 +125,8 @@ class UserPage(Schema):
 
 class UserArgs(PageArgs):
     role = fields.Enum(Role, by_value=True, load_default=None)
+    active = fields.Boolean(load_default=None)
+    verified = fields.Boolean(load_default=None, metadata={"description": "Whether the address is confirmed."})
     q = Line(100, load_default=None, metadata={"description": "Part of the name or the address."})
 
 

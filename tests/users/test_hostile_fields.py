@@ -54,7 +54,17 @@ def test_searching_survives_everything(people):
     admin = people.admin()
     for text in TEXTS:
         assert admin.get("/api/users", query_string={"q": text}).status_code in {200, 422}, f"{text!r:.80}"
-    for query in ("role=nobody", "role=", "limit=0", "colour=red", "cursor=x" * 200, "q=", "q=%00", "active=true"):
+    for query in (
+        "role=nobody",
+        "role=",
+        "limit=0",
+        "colour=red",
+        "cursor=x" * 200,
+        "q=",
+        "q=%00",
+        "active=maybe",
+        "verified=2",
+    ):
         assert len(wrong(admin.get(f"/api/users?{query}"))) == 1, query
 
 
