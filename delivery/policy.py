@@ -35,12 +35,18 @@ POLICY: Policy = {
     "api-keys.roll": of_object(Account.SELF),
     "api-keys.of_user": of_object(*_SELF_OR_ADMIN),
     "api-keys.revoke_all": of_object(*_SELF_OR_ADMIN),
+    "auth.accept_invitation_page": public(),
+    "auth.accept_invitation": public(),
     # Accounts
     "users.register": public(scope=Scope.USERS_WRITE),
     "users.index": signed_in(scope=Scope.USERS_READ, roles={Role.ADMIN}),
     "users.show": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_READ),
     "users.change": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_WRITE),
     "users.delete": of_object(*_SELF_OR_ADMIN),
+    "invitations.invite": signed_in(scope=Scope.USERS_WRITE, roles={Role.ADMIN}),
+    "invitations.index": signed_in(scope=Scope.USERS_READ, roles={Role.ADMIN}),
+    "invitations.show": of_object(Account.ADMIN, scope=Scope.USERS_READ),
+    "invitations.revoke": of_object(Account.ADMIN, scope=Scope.USERS_WRITE),
     "audit.index": signed_in(scope=Scope.AUDIT_READ, roles={Role.ADMIN}),
     # Deliveries; couriers see what is assigned to them, and create nothing
     "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),

@@ -12,9 +12,10 @@ from delivery.errors import Malformed
 
 class Purpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
+    INVITATION = "invitation"
 
 
-MAX_AGE_SECONDS: dict[Purpose, int] = {Purpose.VERIFY_EMAIL: 24 * 3600}
+MAX_AGE_SECONDS: dict[Purpose, int] = {Purpose.VERIFY_EMAIL: 24 * 3600, Purpose.INVITATION: 7 * 24 * 3600}
 
 
 def issue(purpose: Purpose, claims: dict[str, Any]) -> str:

@@ -5,10 +5,12 @@
 
 import itertools
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from uuid import UUID
 
 from delivery.auth import sessions
 from delivery.database import transaction
+from tests.auth.invitations import invited
 from tests.auth.keys import made
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
@@ -38,7 +40,8 @@ class Call:
     def send(self, api):
         """Make the call with somebody's credentials."""
         body = {} if self.json is None else {"json": self.json}
-        return api.request(self.method, self.path, headers=self.headers, **body)
+        place = {"REMOTE_ADDR": str(ip_address("10.0.0.0") + next(_numbers))}  # no two meet at a limit
+        return api.request(self.method, self.path, headers=self.headers, environ_overrides=place, **body)
 
 
 def get(path, **more):
@@ -58,6 +61,7 @@ def delete(path, **more):
 
 
 _KEY = {"name": "Shop", "scopes": ["deliveries:read"]}
+_ACCEPT = {"token": "{invitation_token}", "name": "Kim", "password": "long enough words"}
 _USER = {"name": "N", "email": "{free_address}", "password": "long enough words"}
 
 CALLS = {
@@ -82,6 +86,12 @@ CALLS = {
     "api-keys.roll": post("/api/auth/api-keys/{key}/roll", {}),
     "api-keys.of_user": get("/api/users/{user}/api-keys"),
     "api-keys.revoke_all": delete("/api/users/{user_with_key}/api-keys"),
+    "auth.accept_invitation_page": get("/api/auth/accept-invitation?token=x", by=None),
+    "auth.accept_invitation": post("/api/auth/accept-invitation", _ACCEPT, by=None),
+    "invitations.invite": post("/api/invitations", {"email": "{free_address}", "role": "courier"}, by=ADMIN),
+    "invitations.index": get("/api/invitations", by=ADMIN),
+    "invitations.show": get("/api/invitations/{invitation}", by=ADMIN),
+    "invitations.revoke": delete("/api/invitations/{invitation}", by=ADMIN),
     "users.register": post("/api/users", _USER, by=None),
     "users.index": get("/api/users", by=ADMIN),
     "users.show": get("/api/users/{user}"),
@@ -161,6 +171,10 @@ def _unverified_address(things):
     return address
 
 
+def _invitation(things):
+    return invited(things.people.admin(), email=f"guest{next(_numbers)}@x.example")
+
+
 def _session(things):
     owner = UUID(things.owner().user_id)
     with things.app.app_context(), transaction():
@@ -174,6 +188,7 @@ OBJECTS = {
     "session": _session,
     "key": lambda things: made(things.owner())["id"],
     "delivery": _delivery,
+    "invitation": lambda things: _invitation(things)["id"],
 }
 # What else a call may need.
 WORDS = {
@@ -182,6 +197,7 @@ WORDS = {
     "free_address": lambda _: f"free{next(_numbers)}@x.example",
     "unverified_address": _unverified_address,
     "verify_token": lambda things: link_token(things.app, _unverified_address(things)),
+    "invitation_token": lambda things: _invitation(things)["token"],
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 

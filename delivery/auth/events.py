@@ -23,3 +23,10 @@ class ApiKeysRevoked:
     """All API keys of an account must end."""
 
     user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationSent:
+    """An admin invited somebody who has no account."""
+
+    invitation_id: UUID

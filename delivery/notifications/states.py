@@ -50,6 +50,7 @@ ACCOUNT_MAILS: dict[str, int] = {
     "verify_email": 24 * HOUR,
     "already_registered": 24 * HOUR,
     "session_revoked": 24 * HOUR,
+    "invitation": 7 * 24 * HOUR,
 }
 SMS_LIFE_SECONDS = 2 * HOUR
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from delivery import idempotency, limits
 from delivery.audit.services import head as audit_head
-from delivery.auth import sessions
+from delivery.auth import invitations, sessions
 from delivery.database import transaction
 
 logger = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 600.0
 BATCH_SIZE = 1000
 # Each deletes up to so many rows and returns how many it deleted.
-CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge)
+CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge, invitations.purge)
 
 
 class Housekeeping:

@@ -23,7 +23,7 @@ GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-ABOUT_ACCOUNTS = ["verify_email", "already_registered", "session_revoked"]
+ABOUT_ACCOUNTS = ["verify_email", "already_registered", "session_revoked", "invitation"]
 ABOUT_DELIVERIES = sorted(
     {path.name.partition(".")[0] for path in TEMPLATES.glob("en/*") if not path.name.startswith("_")}
     - {*ABOUT_ACCOUNTS}
@@ -51,6 +51,7 @@ def context(audience="recipient", **changes):
         "recipient_name": "Grace <Doorstep>",
         "public_note": "Rang twice.\nGate locked.",
         "name": "Ada O'Neil",
+        "role": "courier",
         "link": "https://delivery.example/api/auth/verify-email?token=abc.def-ghi&x=1",
     }
     return {**given, **changes}

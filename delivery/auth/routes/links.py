@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Response, request
 from marshmallow import EXCLUDE
 
 from delivery.auth import services
 from delivery.auth.routes.blueprint import blp
+from delivery.auth.routes.pages import page
 from delivery.auth.schemas import AddressIn, TokenIn
 from delivery.database import transaction
 from delivery.users.schemas import Accepted
 from delivery.web import accepted, no_content, public
-
-_CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 @blp.route("/request-verification", methods=("POST",))
@@ -55,9 +54,4 @@ def verify_email(body: dict[str, Any]) -> Response:
 
 
 def _page(title: str, words: str, *, token: str | None = None) -> Response:
-    html = render_template("auth/verify_email.html", title=title, words=words, token=token)
-    page = Response(html, mimetype="text/html")
-    page.headers["Cache-Control"] = "no-store"
-    page.headers["Referrer-Policy"] = "no-referrer"  # the address holds the token
-    page.headers["Content-Security-Policy"] = _CSP
-    return page
+    return page("verify_email", title=title, words=words, token=token)
