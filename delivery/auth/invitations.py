@@ -98,7 +98,7 @@ def revoke(invitation_id: UUID, *, expected: Expected) -> None:
 
 
 def open_one(token: str) -> Row[Any]:
-    """Return the id, nonce and address of the invitation that a link is for; reads only.
+    """Return the columns of the invitation that a link is for; reads only.
 
     Raises:
         Malformed: forged, too old, used, revoked, or replaced by a newer one.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import ColumnElement, Row, or_, select
 
 from delivery.database import reader
 from delivery.users.models import User
@@ -33,3 +33,18 @@ def users(
     if after:
         query = query.where(User.id < after)
     return reader().execute(query.order_by(User.id.desc()).limit(limit)).all()
+
+
+def by_id(user_id: UUID) -> Row[Any] | None:
+    """Return a user who was not erased."""
+    return _one(User.id == user_id)
+
+
+def by_email(email: str) -> Row[Any] | None:
+    """Return the user with this address, folded to lower case."""
+    return _one(User.email == email)
+
+
+def _one(condition: ColumnElement[bool]) -> Row[Any] | None:
+    query = select(*User.__table__.columns).where(condition, User.erased_at.is_(None))
+    return reader().execute(query).one_or_none()

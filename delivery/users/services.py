@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, select, update
 
-from delivery import audit, clock, events
+from delivery import audit, clock, events, limits
 from delivery.database import db, new_id, upsert
 from delivery.errors import Conflict, NotFound, Unavailable
 from delivery.users.events import AccessRevoked, AddressTaken, UserLeft, UserRegistered
@@ -96,6 +96,16 @@ def end_sessions(user_id: UUID) -> None:
     db.session.execute(update(_users).where(_users.c.id == user_id).values(epoch=seen.epoch + 1))
     _record("session.all_ended", user_id)
     events.publish(AccessRevoked(user_id))
+
+
+def unlock(user_id: UUID) -> None:
+    """Forget the failed logins of a user, who then need not wait for the limits.
+
+    Raises:
+        NotFound: erased meanwhile.
+    """
+    limits.forgive_all(_locked(user_id).email)
+    _record("user.unlocked", user_id)
 
 
 def erase(user_id: UUID, *, expected: Expected) -> None:
