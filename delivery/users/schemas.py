@@ -33,7 +33,9 @@ class Email(Line):
         super().__init__(LONGEST_EMAIL, validate=[mailable], **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
-        return super()._deserialize(value, attr, data, **options).lower()
+        local, at, host = super()._deserialize(value, attr, data, **options).rpartition("@")
+        # lower() makes a plain k of the Kelvin sign: a look-alike is to be refused, not folded into somebody's name.
+        return f"{local.lower() if local.isascii() else local}{at}{host.lower()}"
 
 
 _REFUSED_NUMBERS = (phonenumbers.PhoneNumberType.UNKNOWN, phonenumbers.PhoneNumberType.PREMIUM_RATE)
@@ -50,6 +52,8 @@ class Phone(Line):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
+        if any(map(str.isalpha, text)):  # vanity numbers, extensions and URIs, which would be turned or cut to digits
+            raise self.make_error("phone")
         try:
             number = phonenumbers.parse(text)
         except phonenumbers.NumberParseException:
