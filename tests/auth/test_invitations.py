@@ -20,6 +20,7 @@ from delivery.notifications.states import Channel
 from delivery.ops.housekeeping import Housekeeping
 from delivery.subscriptions import COMPOSERS
 from delivery.tokens import Purpose, issue
+from delivery.users import passwords
 from tests.audit.entries import acts
 from tests.auth.invitations import KIM, PASSWORD, accept, invite, invited
 from tests.auth.links import link_token, register
@@ -234,6 +235,18 @@ def test_of_a_revocation_and_an_acceptance_one_wins(app, admin):
     made = invited(admin)
     responses = race(lambda: revoke(admin, made), lambda: accept(app.test_client(), made["token"]))
     assert [response.status_code for response in responses] in ([204, 400], [409, 201])
+
+
+def test_what_is_revoked_while_the_password_is_hashed_makes_no_account(client, admin, monkeypatch):
+    made, hash_password = invited(admin), passwords.hash_password
+
+    def slowly(password):
+        assert revoke(admin, made).status_code == 204
+        return hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", slowly)
+    refused(accept(client, made["token"]))
+    assert admin.get("/api/users?role=courier").json["items"] == []
 
 
 def test_revoking_needs_the_version_and_is_done_once(app, admin):

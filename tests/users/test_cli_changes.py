@@ -9,6 +9,7 @@ from delivery.audit.queries import entries
 from delivery.errors import TooMany
 from tests.audit.entries import acts
 from tests.auth.invitations import KIM
+from tests.auth.links import link_token, register
 from tests.auth.signing_in import login
 from tests.commands import run, run_json
 from tests.settings import PRODUCTION
@@ -76,6 +77,13 @@ def test_sessions_end_and_may_be_opened_again(app, client, ada):
     done(change(app, ADA, "end-sessions"), f"Ended all sessions of {ADA}.")
     problem(ada.get("/api/auth/me"), 401)
     assert login(client, ADA).status_code == 200
+
+
+def test_links_end_with_the_sessions(app, client):
+    register(client, ADA)
+    token = link_token(app, ADA)
+    change(app, ADA, "end-sessions")
+    problem(client.post("/api/auth/verify-email", json={"token": token}), 400, "invalid_token")
 
 
 def test_the_last_admin_stays(app, people):
