@@ -188,6 +188,9 @@ class Config:
     REQUIRE_VERIFIED_EMAIL: bool = env(
         FLAG, in_development("false", "true"), "Whether login waits for a verified e-mail address."
     )
+    REGISTRATION: str = env(
+        choice("open", "invitation", "closed"), "open", "Who may make an account; whom an admin invites always may."
+    )
     PASSWORD_MIN_LENGTH: int = env(number(8, 128), "12", "Shortest password, in characters.")
     ARGON2_MEMORY_KIB: int = env(number(128, 4194304), "19456", "Memory that one password hash takes.")
     ARGON2_TIME_COST: int = env(number(1, 100), "2", "Passes that one password hash takes.")

@@ -13,6 +13,7 @@ from delivery.audit.routes import blp as audit_blueprint
 from delivery.auth import access, sessions
 from delivery.auth import cli as auth_cli
 from delivery.auth.routes import blp as auth_blueprint
+from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
@@ -76,6 +77,7 @@ def _add_blueprints(app: Flask) -> None:
         keys_blueprint,
         sessions_blueprint,
         users_blueprint,
+        invitations_blueprint,
         deliveries_blueprint,
         audit_blueprint,
         privacy_blueprint,

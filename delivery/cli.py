@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 from click._termui_impl import ProgressBar
-from flask import g
+from flask import current_app, g
 from flask.cli import AppGroup
 from marshmallow import ValidationError
 from marshmallow.fields import Field
@@ -94,6 +94,22 @@ def examples(*lines: str) -> str:
 def json_option(command: F) -> F:
     """Give a command --json, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def yes_option(command: F) -> F:
+    """Give a command --yes, for confirm_in_production."""
+    return click.option("--yes", is_flag=True, help="Do not ask, in production either.")(command)
+
+
+def confirm_in_production(question: str, *, yes: bool) -> None:
+    """Ask before something that is meant for other databases; where nobody can answer, the answer is no."""
+    if current_app.config["ENVIRONMENT"] == "production" and not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def dry_run_option(command: F) -> F:
+    """Give a command --dry-run."""
+    return click.option("--dry-run", is_flag=True, help="Only say what would happen.")(command)
 
 
 def print_json(body: Any) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from delivery.auth import api_keys
+from delivery.auth import api_keys, invitations
 from delivery.auth import messages as auth_messages
 from delivery.auth.events import (
     ApiKeysRevoked,
     EmailChanged,
     EmailChangeRequested,
+    InvitationSent,
     PasswordChanged,
     PasswordResetRequested,
     RefreshTokenReused,
@@ -39,6 +40,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     PasswordChanged: [_tell(auth_messages.password_changed)],
     EmailChangeRequested: [_tell(auth_messages.email_change_requested)],
     EmailChanged: [_tell(auth_messages.email_changed)],
+    InvitationSent: [_tell(auth_messages.invited)],
     AccessRevoked: [end_all],
     ApiKeysRevoked: [api_keys.end_all],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
@@ -47,6 +49,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
         delete_drafts,
         lambda fact: forget(fact.user_id),
         lambda fact: api_keys.forget(fact.user_id),
+        invitations.forget,
         privacy.erase_traces,
     ],
     DeliveryCreated: [_tell(delivery_messages.created)],
@@ -61,5 +64,6 @@ COMPOSERS: Mapping[str, Composer] = {
     auth_messages.PASSWORD_CHANGED: auth_messages.compose_notice,
     auth_messages.CHANGE_EMAIL: auth_messages.compose_change_email,
     auth_messages.EMAIL_CHANGED: auth_messages.compose_email_changed,
+    auth_messages.INVITATION: auth_messages.compose_invitation,
     **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
 }

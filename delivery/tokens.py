@@ -14,12 +14,14 @@ class Purpose(StrEnum):
     VERIFY_EMAIL = "verify-email"
     RESET_PASSWORD = "reset-password"  # noqa: S105  # no password
     CHANGE_EMAIL = "change-email"
+    INVITATION = "invitation"
 
 
 MAX_AGE_SECONDS: dict[Purpose, int] = {
     Purpose.VERIFY_EMAIL: 24 * 3600,
     Purpose.RESET_PASSWORD: 30 * 60,
     Purpose.CHANGE_EMAIL: 24 * 3600,
+    Purpose.INVITATION: 7 * 24 * 3600,
 }
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from delivery.auth import sessions
 from delivery.database import transaction
 from delivery.tokens import Purpose
+from tests.auth.invitations import invited
 from tests.auth.keys import made
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
@@ -62,6 +63,7 @@ def delete(path, **more):
 
 
 _KEY = {"name": "Shop", "scopes": ["deliveries:read"]}
+_ACCEPT = {"token": "{invitation_token}", "name": "Kim", "password": "long enough words"}
 _USER = {"name": "N", "email": "{free_address}", "password": "long enough words"}
 
 CALLS = {
@@ -97,6 +99,12 @@ CALLS = {
     "api-keys.roll": post("/api/auth/api-keys/{key}/roll", {}),
     "api-keys.of_user": get("/api/users/{user}/api-keys"),
     "api-keys.revoke_all": delete("/api/users/{user_with_key}/api-keys"),
+    "auth.accept_invitation_page": get("/api/auth/accept-invitation?token=x", by=None),
+    "auth.accept_invitation": post("/api/auth/accept-invitation", _ACCEPT, by=None),
+    "invitations.invite": post("/api/invitations", {"email": "{free_address}", "role": "courier"}, by=ADMIN),
+    "invitations.index": get("/api/invitations", by=ADMIN),
+    "invitations.show": get("/api/invitations/{invitation}", by=ADMIN),
+    "invitations.revoke": delete("/api/invitations/{invitation}", by=ADMIN),
     "users.register": post("/api/users", _USER, by=None),
     "users.index": get("/api/users", by=ADMIN),
     "users.show": get("/api/users/{user}"),
@@ -184,6 +192,10 @@ def _recipient(things):
     return things.people.customer().create()["recipient"]["email"]
 
 
+def _invitation(things):
+    return invited(things.people.admin(), email=f"guest{next(_numbers)}@x.example")
+
+
 def _session(things):
     owner = UUID(things.owner().user_id)
     with things.app.app_context(), transaction():
@@ -197,6 +209,7 @@ OBJECTS = {
     "session": _session,
     "key": lambda things: made(things.owner())["id"],
     "delivery": _delivery,
+    "invitation": lambda things: _invitation(things)["id"],
 }
 # What else a call may need.
 WORDS = {
@@ -208,6 +221,7 @@ WORDS = {
     "reset_token": lambda things: link_token(things.app, _address(things), Purpose.RESET_PASSWORD),
     "change_token": lambda things: link_token(things.app, _address(things), Purpose.CHANGE_EMAIL),
     "recipient": _recipient,
+    "invitation_token": lambda things: _invitation(things)["token"],
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 

@@ -71,6 +71,8 @@ def parts(kind, role, of):
     if kind == "delivery":
         sees = {("customer", OWN): {"owner"}, ("courier", ASSIGNED): {"courier"}}
         return {"dispatcher"} if role in {"dispatcher", "admin"} else sees.get((role, of), set())
+    if kind == "invitation":
+        return {"admin"} if role == "admin" else set()
     is_self, is_admin = of == OWN, role == "admin" and kind.startswith("user")
     return ({"self"} if is_self else set()) | ({"admin"} if is_admin else set())
 

@@ -1,6 +1,6 @@
 """From an Authorization header to the caller: a verified token or an API key, and one indexed read.
 
-And the only way to a session or a key: one's own.
+And the only way to a session or a key: one's own; and, for admins, to an invitation.
 """
 
 from functools import lru_cache
@@ -17,10 +17,11 @@ from sqlalchemy.sql.expression import bindparam
 from delivery import clock
 from delivery.auth import key_secrets
 from delivery.auth.key_checks import caller_by_key
-from delivery.auth.models import AuthSession
+from delivery.auth.models import AuthSession, Invitation
 from delivery.auth.queries import KEY_BY_ID, UNENDED
 from delivery.database import now, reader
 from delivery.errors import NotFound, Unauthorized
+from delivery.users.access import parts_of
 from delivery.users.models import User
 from delivery.users.states import Part
 from delivery.web import Caller
@@ -38,6 +39,7 @@ _ALIVE = (
         User.active,
     )
 )
+_INVITATION = select(*Invitation.__table__.columns).where(Invitation.id == bindparam("id"))
 
 _OWN = select(*AuthSession.__table__.c).where(
     AuthSession.id == bindparam("session_id"), AuthSession.user_id == bindparam("user_id"), *UNENDED
@@ -110,5 +112,18 @@ def key_for(caller: Caller, key_id: UUID, may: frozenset[str]) -> Row[Any]:
     row = reader().execute(KEY_BY_ID, {"id": key_id}).one_or_none()
     parts = {Part.SELF} if row is not None and row.user_id == caller.id else set()
     if row is None or not parts & may:
+        raise NotFound
+    return row
+
+
+def invitation_for(caller: Caller, invitation_id: UUID, may: frozenset[str]) -> Row[Any]:
+    """Return the columns of an invitation to an admin.
+
+    Raises:
+        NotFound: there is none with this id, or the caller is no admin.
+    """
+    parts = parts_of(caller, None)
+    row = reader().execute(_INVITATION, {"id": invitation_id}).one_or_none() if parts & may else None
+    if row is None:
         raise NotFound
     return row

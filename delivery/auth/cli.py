@@ -1,35 +1,57 @@
 """`flask users`, with what needs more than the accounts themselves."""
 
 import click
-from sqlalchemy import select
 
-from delivery.auth import api_keys
-from delivery.cli import examples, json_option, print_json
-from delivery.database import db, transaction
-from delivery.errors import NotFound
-from delivery.users.cli import EMAIL, group
-from delivery.users.models import User
+from delivery.auth import api_keys, invitations
+from delivery.cli import Checked, dry_run_option, examples, json_option, print_json, rehearsable
+from delivery.database import transaction
+from delivery.users.cli import EMAIL, ROLES, WHO, find, group
+from delivery.users.states import Role
+from delivery.web import Line
 
-__all__ = ["group", "revoke_keys"]
+__all__ = ["group", "invite", "revoke_keys"]
+
+
+@group.command(
+    "invite",
+    epilog=examples(
+        "flask users invite max@example.com --role courier",
+        'flask users invite max@example.com --role courier --name "Max Wheel" --dry-run',
+    ),
+)
+@click.argument("email", type=EMAIL)
+@click.option("--role", type=ROLES, default=Role.CUSTOMER.value, show_default=True)
+@click.option("--name", type=Checked(Line(200), name="name"), help="For the greeting of the mail.")
+@dry_run_option
+@json_option
+def invite(email: str, role: str, name: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """Mail a link to EMAIL by which its owner makes an account, within seven days.
+
+    An older invitation of the same address ends. Exit code 1 when the address has an account.
+    """
+    with rehearsable(dry_run=dry_run):
+        made = invitations.invite(email=email, role=Role(role), name=name)
+    if as_json:
+        print_json({"dry_run": dry_run, "invitation": invitations.shown(made)})
+        return
+    click.echo(f"{'Would invite' if dry_run else 'Invited'} {email} as {role}.")
 
 
 @group.command(
     "revoke-keys",
     epilog=examples("flask users revoke-keys ada@example.com", "flask users revoke-keys ada@example.com --json"),
 )
-@click.argument("email", type=EMAIL)
+@click.argument("who", metavar="EMAIL|ID", type=WHO)
 @json_option
-def revoke_keys(email: str, *, as_json: bool) -> None:
+def revoke_keys(who: str, *, as_json: bool) -> None:
     """End all API keys of an account at once.
 
     Exit code 1 when there is no such account.
     """
+    owner = find(who)
     with transaction():
-        user_id = db.session.execute(select(User.id).where(User.email == email)).scalar_one_or_none()
-        if user_id is None:
-            raise NotFound("There is no account with this address.")
-        revoked = api_keys.revoke_all(user_id)
+        revoked = api_keys.revoke_all(owner.id)
     if as_json:
         print_json({"revoked": revoked})
     else:
-        click.echo(f"Revoked {revoked} API keys of {email}.")
+        click.echo(f"Revoked {revoked} API keys of {owner.email}.")

@@ -52,3 +52,10 @@ class EmailChanged:
 
     user_id: UUID
     former_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationSent:
+    """An admin invited somebody who has no account."""
+
+    invitation_id: UUID

@@ -10,11 +10,15 @@ from sqlalchemy.sql.expression import bindparam
 from delivery.auth.events import (
     EmailChanged,
     EmailChangeRequested,
+    InvitationSent,
     PasswordChanged,
     PasswordResetRequested,
     RefreshTokenReused,
     VerificationRequested,
 )
+from delivery.auth.invitations import state_of
+from delivery.auth.models import Invitation
+from delivery.auth.states import InvitationState
 from delivery.database import reader
 from delivery.notifications.channels import Letter, Suppress
 from delivery.notifications.held import ClaimedMessage
@@ -28,6 +32,7 @@ from delivery.users.models import FormerEmail, User
 VERIFY, TAKEN, REVOKED = "verify_email", "already_registered", "session_revoked"
 RESET, PASSWORD_CHANGED = "reset_password", "password_changed"
 CHANGE_EMAIL, EMAIL_CHANGED = "change_email", "email_changed"
+INVITATION = "invitation"
 _FACTS = select(
     User.id, User.name, User.email, User.locale, User.epoch, User.active, User.email_verified_at,
     User.verify_nonce, User.reset_nonce, User.new_email, User.email_nonce,
@@ -38,6 +43,7 @@ _FORMER = (
     .join(User, User.id == FormerEmail.user_id)
     .where(FormerEmail.id == bindparam("former_id"))
 )
+_INVITATION = select(*Invitation.__table__.columns).where(Invitation.id == bindparam("id"))
 
 
 def registered(fact: UserRegistered | VerificationRequested) -> list[NewMessage]:
@@ -68,11 +74,16 @@ def email_changed(fact: EmailChanged) -> list[NewMessage]:
     return [_message(fact.user_id, EMAIL_CHANGED, former_id=str(fact.former_id))]
 
 
-def _message(user_id: UUID, template: str, **data: str) -> NewMessage:
+def invited(fact: InvitationSent) -> list[NewMessage]:
+    """Address an invitation: there is no account yet, so the recipient's id is the invitation's."""
+    return [_message(fact.invitation_id, INVITATION)]
+
+
+def _message(recipient_id: UUID, template: str, **data: str) -> NewMessage:
     return NewMessage(
         channel=Channel.MAIL,
         audience="account",
-        recipient_id=user_id,
+        recipient_id=recipient_id,
         template=template,
         event=template,
         data=data,
@@ -133,6 +144,22 @@ def _link(purpose: Purpose, user: Any, nonce: str) -> str:
     """Mint a link, now that it is sent: no token is ever stored. Its host is the settings', never a request's."""
     token = issue(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce})
     return f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/{_PAGES[purpose]}?token={token}"
+
+
+def compose_invitation(message: ClaimedMessage) -> Letter | Suppress:
+    """Mint the link now, unless the invitation ended or was replaced while its mail waited."""
+    row = reader().execute(_INVITATION, {"id": message.recipient_id}).one_or_none()
+    if row is None or row.email is None or state_of(row) != InvitationState.OPEN:
+        return Suppress("no_open_invitation")
+    token = issue(Purpose.INVITATION, {"id": str(row.id), "nonce": row.nonce})
+    link = f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/accept-invitation?token={token}"
+    return letter(
+        message.template,
+        locale=message.locale,
+        channel=message.channel,
+        address=row.email,
+        context={"name": row.name, "company": current_app.config["COMPANY_NAME"], "role": row.role, "link": link},
+    )
 
 
 def _letter(message: ClaimedMessage, user: Any, *, address: str | None = None, **words: str) -> Letter | Suppress:

@@ -1,4 +1,4 @@
-"""The tables of sessions, refresh tokens and API keys; an access token is alive while its session is."""
+"""The tables of sessions, refresh tokens, API keys, invitations; an access token is alive while its session is."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,6 +7,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
+from delivery.users.states import Role
+
+_ROLES = ", ".join(f"'{role}'" for role in Role)
+_OPEN = text("accepted_at IS NULL AND revoked_at IS NULL")
 
 LONGEST_USER_AGENT = 200
 
@@ -65,3 +69,32 @@ class ApiKey(Base):
     replaced_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UTC)
+
+
+class Invitation(Base):
+    """A link by which somebody makes the account that an admin has chosen a role for."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        CheckConstraint(f"role IN ({_ROLES})", name="role"),
+        CheckConstraint("version >= 1", name="version"),
+        CheckConstraint("email = lower(email)", name="email_folded"),
+        CheckConstraint("accepted_at IS NULL OR revoked_at IS NULL", name="one_end"),
+        # One that is open for each address, whoever invites at the same time.
+        Index("uq_invitations_open", "email", unique=True, postgresql_where=_OPEN, sqlite_where=_OPEN),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    # The address and the name are taken off 30 days after its end.
+    email: Mapped[str | None] = mapped_column(String(254))
+    name: Mapped[str | None] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(12))
+    # Nobody in person, when it was a command.
+    invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    nonce: Mapped[str] = mapped_column(String(32))
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UTC)
+    expires_at: Mapped[datetime] = mapped_column(UTC)
+    accepted_at: Mapped[datetime | None] = mapped_column(UTC)
+    revoked_at: Mapped[datetime | None] = mapped_column(UTC)

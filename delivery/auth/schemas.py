@@ -8,9 +8,11 @@ from uuid import UUID
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.auth.models import LONGEST_USER_AGENT
-from delivery.auth.states import Scope
+from delivery.auth.states import InvitationState, Scope
 from delivery.users.schemas import LONGEST_EMAIL, Email, Password, folded
+from delivery.users.states import Role
 from delivery.web import Flag, Line, Schema, Time, Whole
+from delivery.web.paging import PageArgs
 
 
 class _OAuthIn(Schema):
@@ -155,3 +157,40 @@ class ApiKeyPage(Schema):
 def key_out(row: Any) -> dict[str, Any]:
     """Return what ApiKeyOut documents; `row` has the columns of ApiKey."""
     return {name: getattr(row, name) for name in ApiKeyOut().fields}
+
+
+class InvitationIn(Schema):
+    email = Email(required=True, metadata={"example": "kim@wheels.example"})
+    role = fields.Enum(Role, by_value=True, required=True)
+    name = Line(200, load_default=None, allow_none=True, metadata={"description": "For the greeting of the mail."})
+
+
+class InvitationArgs(PageArgs):
+    state = fields.Enum(InvitationState, by_value=True, load_default=None)
+
+
+class InvitationOut(Schema):
+    id = fields.UUID(required=True)
+    email = fields.String(
+        required=True, allow_none=True, metadata={"description": "Taken off 30 days after the invitation's end."}
+    )
+    name = fields.String(required=True, allow_none=True)
+    role = fields.Enum(Role, by_value=True, required=True)
+    state = fields.Enum(InvitationState, by_value=True, required=True)
+    invited_by = fields.UUID(required=True, allow_none=True)
+    user_id = fields.UUID(required=True, allow_none=True, metadata={"description": "The account it became."})
+    version = fields.Integer(required=True)
+    created_at = fields.AwareDateTime(required=True)
+    expires_at = fields.AwareDateTime(required=True)
+    accepted_at = fields.AwareDateTime(required=True, allow_none=True)
+    revoked_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class InvitationPage(Schema):
+    items = fields.List(fields.Nested(InvitationOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class AcceptIn(TokenIn):
+    name = Line(200, required=True, metadata={"example": "Kim Wheels"})
+    password = Password(metadata={"example": "correct horse battery"})

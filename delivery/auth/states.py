@@ -1,4 +1,4 @@
-"""What an API key can be given leave for; plain Python."""
+"""What an API key can be given leave for, and what became of an invitation; plain Python."""
 
 from enum import StrEnum
 
@@ -12,3 +12,10 @@ class Scope(StrEnum):
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     AUDIT_READ = "audit:read"
+
+
+class InvitationState(StrEnum):
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    REVOKED = "revoked"
+    EXPIRED = "expired"

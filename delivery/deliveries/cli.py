@@ -14,6 +14,7 @@ from delivery.cli import (
     CLI,
     Checked,
     Group,
+    confirm_in_production,
     examples,
     in_batches,
     json_option,
@@ -22,6 +23,7 @@ from delivery.cli import (
     progress,
     rehearsable,
     shown,
+    yes_option,
 )
 from delivery.database import reader, transaction
 from delivery.deliveries import seeding, services
@@ -62,15 +64,17 @@ _MOST_EVENTS, _MOST_MESSAGES = 10_000, 1_000
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1000, show_default=True)
 @click.option("--seed", type=int, help="Number that decides everything below; random when not given.")
 @click.option("--owner", type=EMAIL, help="Address of the account that they all belong to; all customers otherwise.")
+@yes_option
 @json_option
-def seed(count: int, seed: int | None, owner: str | None, *, as_json: bool) -> None:
+def seed(count: int, seed: int | None, owner: str | None, *, yes: bool, as_json: bool) -> None:
     """Add believable deliveries of the past four weeks, each with a legal history. No message is sent.
 
     Where there are no customers or couriers yet, a few are added; their password is printed. The same --seed and
     --count give the same goods, people, places, tags and lives, counted back from now, among the same accounts; ids,
     tracking numbers and references differ, so that it can be run again. It cannot be taken back: histories are never
-    deleted.
+    deleted. In production it asks first.
     """
+    confirm_in_production(f"Add {count} invented deliveries to the production database, for ever?", yes=yes)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     password = _add_crew([Role.COURIER] if owner else [Role.CUSTOMER, Role.COURIER], seed=seed)
     owners = [_user_id(owner)] if owner else _ids_of(Role.CUSTOMER)

@@ -54,6 +54,7 @@ ACCOUNT_MAILS: dict[str, int] = {
     "password_changed": 24 * HOUR,
     "change_email": 24 * HOUR,
     "email_changed": 24 * HOUR,
+    "invitation": 7 * 24 * HOUR,
 }
 SMS_LIFE_SECONDS = 2 * HOUR
 

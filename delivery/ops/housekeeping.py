@@ -8,7 +8,7 @@ from flask import current_app
 
 from delivery import idempotency, limits
 from delivery.audit.services import head as audit_head
-from delivery.auth import addresses, sessions
+from delivery.auth import addresses, invitations, sessions
 from delivery.database import transaction
 from delivery.privacy import erasure_list
 from delivery.privacy import services as privacy
@@ -20,7 +20,13 @@ LISTING_SECONDS = 60.0
 BATCH_SIZE = 1000
 ERASED_AT_ONCE = 100  # deliveries; each is changed and gets its event
 # Each deletes up to so many rows and returns how many it deleted.
-CHORES: tuple[Callable[[int], int], ...] = (idempotency.purge, sessions.purge, limits.purge, addresses.purge)
+CHORES: tuple[Callable[[int], int], ...] = (
+    idempotency.purge,
+    sessions.purge,
+    limits.purge,
+    addresses.purge,
+    invitations.purge,
+)
 
 
 class Housekeeping:

@@ -1,9 +1,12 @@
 """/api/users: registration, and accounts for their owners and for admins."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app
 
+from delivery import limits
 from delivery.database import transaction
 from delivery.errors import Forbidden, invalid_field
 from delivery.idempotency import transactional
@@ -32,11 +35,33 @@ blp = Blueprint(
     "users", __name__, url_prefix="/api/users", description="Accounts: who people are and what their role is."
 )
 _ADMIN_ONLY = frozenset({"role", "active"})
+_CLOSED = {
+    "invitation": "Accounts are made by invitation here; ask for one.",
+    "closed": "Nobody can register here.",
+}
+
+
+def _open_to_caller(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse whoever may not make an account here, before the body is looked at; an admin always may."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        mode = current_app.config["REGISTRATION"]
+        if mode in _CLOSED and not _by_admin():
+            raise Forbidden(_CLOSED[mode], code="registration_closed")
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def _by_admin() -> bool:
+    return caller() is not None and caller().role == Role.ADMIN
 
 
 @blp.route("", methods=("POST",))
 @signed_in_or_not
-@blp.errors(400, 401, 409, 413, 415, 422, 503)
+@_open_to_caller
+@blp.errors(400, 401, 403, 409, 413, 415, 422, 429, 503)
 @blp.arguments(UserIn)
 @blp.response(202, Accepted, description="Somebody registered: the same answer for every address")
 @blp.alt_response(201, schema=UserOut, success=True, description="An admin created a user")
@@ -45,9 +70,11 @@ def register(body: dict[str, Any]) -> Response:
 
     Everybody but an admin gets the same 202, whether the address was free or not: the mail to it tells its owner.
     """
-    by_admin = caller() is not None and caller().role == Role.ADMIN
+    by_admin = _by_admin()
     if body["role"] != Role.CUSTOMER and not by_admin:
         raise invalid_field("/role", "Only an admin may set the role.", code="forbidden")
+    if not by_admin:
+        limits.take(limits.REGISTER)
     fields = {**body, "password_hash": passwords.hash_password(body["password"])}
     del fields["password"]
     return _create(fields) if by_admin else _register(fields)
@@ -72,9 +99,9 @@ def _register(fields: dict[str, Any]) -> Response:
 @blp.response(200, UserPage)
 def index(args: dict[str, Any]) -> Response:
     """List users, the newest first; for admins."""
-    after = uuid_position(args["cursor"], sort="-id")
-    rows = users(role=args["role"], q=args["q"], after=after, limit=args["limit"] + 1)
-    page = rows[: args["limit"]]
+    limit, after = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
+    rows = users(after=after, limit=limit + 1, **args)
+    page = rows[:limit]
     more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
     return answer({"items": [user_out(row) for row in page], "next_cursor": more})
 

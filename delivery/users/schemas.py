@@ -35,8 +35,10 @@ def folded(address: str) -> str:
     Raises:
         UnicodeError: mail cannot go there.
     """
-    local, at, host = address.strip().lower().rpartition("@")
-    return f"{local}{at}{host.encode('idna').decode('idna')}" if at else host
+    local, at, host = address.strip().rpartition("@")
+    # lower() makes a plain k of the Kelvin sign: a look-alike is to be refused, not folded into somebody's name.
+    local = local.lower() if local.isascii() else local
+    return f"{local}{at}{host.lower().encode('idna').decode('idna')}" if at else host.lower()
 
 
 class Email(Line):
@@ -80,6 +82,8 @@ class Phone(Line):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
+        if any(map(str.isalpha, text)):  # vanity numbers, extensions and URIs, which would be turned or cut to digits
+            raise self.make_error("phone")
         try:
             number = phonenumbers.parse(text)
         except phonenumbers.NumberParseException:
@@ -151,6 +155,8 @@ class UserPage(Schema):
 
 class UserArgs(PageArgs):
     role = fields.Enum(Role, by_value=True, load_default=None)
+    active = fields.Boolean(load_default=None)
+    verified = fields.Boolean(load_default=None, metadata={"description": "Whether the address is confirmed."})
     q = Line(100, load_default=None, metadata={"description": "Part of the name or the address."})
 
 

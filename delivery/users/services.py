@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, delete, select, update
 
-from delivery import audit, clock, events
+from delivery import audit, clock, events, limits
 from delivery.database import db, new_id, upsert
 from delivery.errors import Conflict, NotFound, Unavailable
 from delivery.users.events import AccessRevoked, AddressTaken, UserErased, UserLeft, UserRegistered
@@ -21,14 +21,15 @@ FIRST_ADMIN = "admin@example.com"
 def register(*, name: str, email: str, password_hash: str, **fields: Any) -> None:
     """Add a customer unless the address is taken, and have its owner told either way.
 
-    Publishes UserRegistered or AddressTaken; both paths cost one insert, one look and one message, so that the
-    answer's time does not tell which addresses exist (tests/auth/test_no_enumeration.py measures it).
+    Publishes UserRegistered or AddressTaken; both paths cost the same statements, a look at the address included, so
+    that the answer's time does not tell which addresses exist.
     """
     added = _insert_unless_taken(name=name, email=email, password_hash=password_hash, **fields)
-    user_id = db.session.execute(select(_users.c.id).where(_users.c.email == email)).scalar_one_or_none()
-    if user_id is None:
+    owner = db.session.execute(select(_users.c.id).where(_users.c.email == email)).scalar_one_or_none()
+    if owner is None:
         raise Unavailable("The address became free at this moment; try again.")
-    events.publish(UserRegistered(user_id) if added else AddressTaken(user_id))
+    _record("user.registered" if added else "user.registration_refused", owner)
+    events.publish(UserRegistered(owner) if added else AddressTaken(owner))
 
 
 def create(*, email: str, **fields: Any) -> Row[Any]:
@@ -40,7 +41,9 @@ def create(*, email: str, **fields: Any) -> Row[Any]:
     user_id = _insert_unless_taken(email=email, email_verified_at=clock.now(), **fields)
     if not user_id:
         raise Conflict("A user with this address exists.", code="email_taken")
-    return _by_id(user_id)
+    made = _by_id(user_id)
+    _record("user.created", user_id, role=made.role)
+    return made
 
 
 def ensure_first_admin(*, password_hash: str) -> bool:
@@ -48,7 +51,10 @@ def ensure_first_admin(*, password_hash: str) -> bool:
     if db.session.execute(select(User.id).where(User.role == Role.ADMIN).limit(1)).first():
         return False
     fields = {"name": "Admin", "email": FIRST_ADMIN, "password_hash": password_hash, "role": Role.ADMIN}
-    return bool(_insert_unless_taken(**fields, email_verified_at=clock.now(), first_admin=True))
+    user_id = _insert_unless_taken(**fields, email_verified_at=clock.now(), first_admin=True)
+    if user_id:
+        _record("user.created", user_id, role=Role.ADMIN)
+    return bool(user_id)
 
 
 def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
@@ -72,9 +78,34 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
     values = {**fields, "version": seen.version + 1, "updated_at": clock.now(), "epoch": seen.epoch + revoked}
     statement = update(_users).where(_users.c.id == user_id).values(values).returning(*_users.c)
     changed = db.session.execute(statement).one()
+    _record_change(seen, fields)
     if revoked:
         events.publish(AccessRevoked(user_id))
     return changed
+
+
+def end_sessions(user_id: UUID) -> None:
+    """End every session and every link of a user, who may sign in again.
+
+    Publishes AccessRevoked.
+
+    Raises:
+        NotFound: erased meanwhile.
+    """
+    seen = _locked(user_id)
+    db.session.execute(update(_users).where(_users.c.id == user_id).values(epoch=seen.epoch + 1))
+    _record("session.all_ended", user_id)
+    events.publish(AccessRevoked(user_id))
+
+
+def unlock(user_id: UUID) -> None:
+    """Forget the failed logins of a user, who then need not wait for the limits.
+
+    Raises:
+        NotFound: erased meanwhile.
+    """
+    limits.forgive_all(_locked(user_id).email)
+    _record("user.unlocked", user_id)
 
 
 def erase(user_id: UUID, *, expected: Expected) -> None:
@@ -109,6 +140,7 @@ def erase_again(user_id: UUID) -> None:
 
 
 def _forget(seen: Row[Any]) -> None:
+    events.publish(UserErased(seen.id))  # while it can still be told whose the account was
     now = clock.now()
     nothing = {"email": None, "phone": None, "password_hash": "", "active": False, "first_admin": False}
     nothing |= {"locale": "en", "time_zone": "UTC", "email_verified_at": None, "new_email": None}
@@ -118,7 +150,6 @@ def _forget(seen: Row[Any]) -> None:
     db.session.execute(delete(FormerEmail).where(FormerEmail.user_id == seen.id))
     audit.record("user.erased", object_type="user", object_id=seen.id)
     events.publish(AccessRevoked(seen.id))
-    events.publish(UserErased(seen.id))
 
 
 def _locked_admins() -> set[UUID]:
@@ -137,7 +168,26 @@ def seed(rows: list[dict[str, Any]]) -> int:
     now = clock.now()
     filled = [{**_defaults(now), **row, "id": new_id()} for row in rows]
     statement = upsert(_users).on_conflict_do_nothing().returning(_users.c.id)
-    return len(db.session.execute(statement, filled).all())
+    added = len(db.session.execute(statement, filled).all())
+    if added:
+        audit.record("user.seeded", count=added)
+    return added
+
+
+def _record(act: str, user_id: UUID, **details: Any) -> None:
+    audit.record(act, object_type="user", object_id=user_id, **details)
+
+
+def _record_change(seen: Row[Any], fields: dict[str, Any]) -> None:
+    """Write down what became different, an act for each kind: whoever looks for a new admin searches for one word."""
+    names = sorted(name for name, value in fields.items() if value != getattr(seen, name))
+    words = [name for name in names if name not in {"role", "active"}]
+    if "role" in names:
+        _record("user.role_changed", seen.id, **{"from": seen.role, "to": fields["role"]})
+    if "active" in names:
+        _record("user.activated" if fields["active"] else "user.deactivated", seen.id)
+    if words:
+        _record("user.changed", seen.id, fields=words)
 
 
 def _insert_unless_taken(**fields: Any) -> UUID | None:

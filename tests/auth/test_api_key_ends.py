@@ -207,4 +207,4 @@ class TestCommand:
     def test_an_unknown_address_is_exit_code_1(self, app):
         result = run(app, "users", "revoke-keys", "nobody@shop.example")
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "There is no account with this address." in result.stderr
+        assert "There is no account nobody@shop.example." in result.stderr

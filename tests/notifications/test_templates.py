@@ -25,7 +25,7 @@ GSM = set(
 )
 ABOUT_ACCOUNTS = [
     "verify_email", "already_registered", "session_revoked", "reset_password", "password_changed", "change_email",
-    "email_changed",
+    "email_changed", "invitation",
 ]  # fmt: skip
 ABOUT_DELIVERIES = sorted(
     {path.name.partition(".")[0] for path in TEMPLATES.glob("en/*") if not path.name.startswith("_")}
@@ -54,6 +54,7 @@ def context(audience="recipient", **changes):
         "recipient_name": "Grace <Doorstep>",
         "public_note": "Rang twice.\nGate locked.",
         "name": "Ada O'Neil",
+        "role": "courier",
         "link": "https://delivery.example/api/auth/verify-email?token=abc.def-ghi&x=1",
     }
     return {**given, **changes}

@@ -58,7 +58,17 @@ def test_searching_survives_everything(people):
     admin = people.admin()
     for text in TEXTS:
         assert admin.get("/api/users", query_string={"q": text}).status_code in {200, 422}, f"{text!r:.80}"
-    for query in ("role=nobody", "role=", "limit=0", "colour=red", "cursor=x" * 200, "q=", "q=%00", "active=true"):
+    for query in (
+        "role=nobody",
+        "role=",
+        "limit=0",
+        "colour=red",
+        "cursor=x" * 200,
+        "q=",
+        "q=%00",
+        "active=maybe",
+        "verified=2",
+    ):
         assert len(wrong(admin.get(f"/api/users?{query}"))) == 1, query
 
 
@@ -91,7 +101,11 @@ def test_a_name_cannot_begin_a_header_or_run_a_script(people):
 
 
 def test_numbers_that_nobody_should_call_are_refused(client):
-    for phone in ("+19005550123", "+0", "+44", "07946 000000", "12345", "+4420794600001234567890", "call me", "+1 555"):
+    refused = [
+        "+19005550123", "+0", "+44", "07946 000000", "12345", "+4420794600001234567890", "call me", "+1 555",
+        "+1-800-FLOWERS", "tel:+442079460000", "+442079460000 ext. 12", "+00442079460000",
+    ]  # fmt: skip
+    for phone in refused:
         assert wrong(client.post("/api/users", json={**BODY, "phone": phone})) == {"/phone": "invalid"}, phone
 
 
@@ -119,3 +133,70 @@ def test_one_account_a_casefold_and_no_look_alikes(client, people):
         assert response.status_code == (201 if host == "b\u00fccher.example" else 409), ascii(host)
     emails = [user["email"] for user in admin.get("/api/users").json["items"]]
     assert all(email == email.casefold() for email in emails)
+
+
+def test_what_has_another_type_is_refused(people):
+    """H11: a number for a text, a text for a flag; nothing is turned into what it is not."""
+    admin = people.admin()
+    path = f"/api/users/{people.customer().user_id}"
+    for field, value in itertools.product(FIELDS, (True, 1, 1.0, [], {}, ["a"], {"a": "b"})):
+        assert wrong(admin.post("/api/users", json={**BODY, field: value})) == {f"/{field}": "invalid"}, (field, value)
+    for field, value in itertools.product(("name", "phone", "locale", "time_zone", "role"), (True, 1, [], {})):
+        assert wrong(admin.patch(path, json={field: value}, headers={"If-Match": "*"})) == {f"/{field}": "invalid"}
+    for value in ("true", 1, 1.0, "1", [], {}):
+        assert wrong(admin.patch(path, json={"active": value}, headers={"If-Match": "*"})) == {"/active": "invalid"}
+    assert admin.get(path).json["version"] == 1
+
+
+def test_what_is_not_for_the_asker_to_say_is_unknown(people, client):
+    """H10: not for strangers, and not for admins."""
+    for who in (client, people.admin()):
+        for name in ("id", "version", "created_at", "erased_at", "owner_id", "state", "__class__", "email ", "Email"):
+            assert wrong(who.post("/api/users", json={**BODY, name: "x"})) == {f"/{name}": "unknown"}, name
+
+
+def test_one_address_is_one_account_however_it_is_written(people):
+    """H21: case is folded and dots are not; what only looks like a letter is none."""
+    admin = people.admin()
+
+    def make(email):
+        return admin.post("/api/users", json={**BODY, "email": email})
+
+    assert make("kim.w@x.example").status_code == 201
+    for same in ("KIM.W@X.EXAMPLE", " Kim.W@x.example\t", "kim.w@X.example"):
+        problem(make(same), 409, "email_taken")
+    for alike in ("\u212aim.w@x.example", "k\u0131m.w@x.example", "k\u0130m.w@x.example", "\u043aim.w@x.example"):
+        assert wrong(make(alike)) == {"/email": "invalid"}, ascii(alike)
+    assert make("kimw@x.example").status_code == 201
+    host = f"{'b' * 63}.{'b' * 63}.{'b' * 61}.example"
+    assert len(f"{'a' * 53}@{host}") == 251
+    assert make(f"{'a' * 56}@{host}").status_code == 201
+    for longer in (f"{'a' * 57}@{host}", f"{'a' * 64}@{host}", "a" * 300 + "@x.example"):
+        assert wrong(make(longer)) == {"/email": "invalid"}
+
+
+def test_markup_in_a_name_is_text_in_every_mail_about_an_account(people):
+    """H23, in the mails that are worded from what a stranger typed."""
+    markup = '<img src=x onerror="alert(1)">&amp;{{7*7}}{% if 1 %}=cmd()'
+    assert people.admin().post("/api/users", json={**BODY, "name": markup}).json["name"] == markup
+    context = {"name": markup, "company": "Delivery", "link": "http://x", "role": "courier"}
+    for template in ("verify_email", "already_registered", "invitation"):
+        made = letter(template, locale="en", channel="mail", address="a@b.example", context=context)
+        assert "<img" not in made.html
+        assert "&lt;img" in made.html
+        assert markup in made.text
+
+
+def test_another_persons_id_is_not_there(people):
+    """H17: whatever is tried on it."""
+    other = people.customer().user_id
+    for who in (people.customer(), people.courier(), people.dispatcher()):
+        for path in (f"/api/users/{other}", f"/api/users/{other}/deliveries"):
+            problem(who.get(path), 404, "not_found")
+        for body in ({"name": "B"}, {"role": "admin"}, {}, {"x": 1}):
+            problem(who.patch(f"/api/users/{other}", json=body, headers={"If-Match": "*"}), 404, "not_found")
+        problem(who.patch(f"/api/users/{other}", json={"name": "B"}), 404, "not_found")
+        problem(who.delete(f"/api/users/{other}", headers={"If-Match": "*"}), 404, "not_found")
+    admin = people.admin()
+    for nobody in ("01890a5d-ac96-774b-bcce-b302099a8057", "1", "me", "%00", "..%2f"):
+        assert admin.get(f"/api/users/{nobody}").status_code == 404

@@ -55,9 +55,9 @@ def or_page(name: str) -> Callable[[View], View]:
 
 def _again(name: str, error: AppError) -> Response:
     wrong = {one["pointer"].split("/")[1]: one["message"] for one in error.errors}
+    words = {"error": wrong.get("password") or next(iter(wrong.values()), error.detail), "field": "password" in wrong}
     token = request.form.get("token")
     dead = error.status == HTTPStatus.BAD_REQUEST or "token" in wrong or not token
-    words = {"error": wrong.get("password", error.detail), "field": "password" in wrong}
-    again = page(name, status=error.status, token=token, dead=dead, **words)
+    again = page(name, status=error.status, token=token, dead=dead, given_name=request.form.get("name"), **words)
     again.headers.update(error.headers)
     return again

@@ -1,4 +1,4 @@
-"""`flask users`: admins, believable people to try things with, and who there is."""
+"""`flask users`: make admins, and believable people to try things with."""
 
 import secrets
 import sys
@@ -6,22 +6,26 @@ from typing import Any
 
 import click
 
-from delivery.cli import Checked, Group, examples, in_batches, json_option, print_json, print_table, progress
+from delivery.cli import (
+    Checked,
+    confirm_in_production,
+    examples,
+    in_batches,
+    json_option,
+    print_json,
+    progress,
+    yes_option,
+)
 from delivery.database import transaction
 from delivery.users import passwords, seeding, services
-from delivery.users.queries import users
-from delivery.users.schemas import Email, Password, user_out
+from delivery.users.cli.group import EMAIL, ROLES, group
+from delivery.users.schemas import Password, user_out
 from delivery.users.states import Role
 from delivery.web import Line
 
-group = Group("users", help="Accounts: make admins, seed people, list who there is.")
-
-ROLES = click.Choice([str(role) for role in Role])
-EMAIL = Checked(Email(), name="email")
 PASSWORD = Checked(Password(), name="password")
 # Users of one statement; each has a dozen values, and SQLite takes 32,766.
 _BATCH = 500
-_SHOWN = ("email", "name", "role", "active", "created_at")
 
 
 @group.command(
@@ -78,14 +82,16 @@ def _ask() -> str:
 @click.option("--role", type=ROLES, default=Role.CUSTOMER.value, show_default=True)
 @click.option("--seed", type=int, help="Number that decides names and addresses; random when not given.")
 @click.option("--password", type=PASSWORD, help="Password of all of them; a random one is printed when not given.")
+@yes_option
 @json_option
-def seed(count: int, role: str, seed: int | None, password: str | None, *, as_json: bool) -> None:
+def seed(count: int, role: str, seed: int | None, password: str | None, *, yes: bool, as_json: bool) -> None:
     """Add believable people, to try things with.
 
     Their addresses end in example.com, .net or .org, where nobody gets mail; they are verified and share one password.
     No message is sent. The same --seed and --role give the same people (their ids and times differ), the first ones
-    of a larger --count included, so that a second run adds only who is missing.
+    of a larger --count included, so that a second run adds only who is missing. In production it asks first.
     """
+    confirm_in_production(f"Add {count} invented {role}s, who can sign in, to the production database?", yes=yes)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     chosen = password or seeding.new_password()
     passwords.check_new(chosen)
@@ -108,25 +114,3 @@ def _add(rows: Any, *, count: int, quiet: bool) -> int:
                 added += services.seed(batch)
             bar.update(len(batch))
     return added
-
-
-@group.command(
-    "list",
-    epilog=examples(
-        "flask users list --role courier",
-        "flask users list --search ada --json",
-    ),
-)
-@click.option("--role", type=ROLES, help="Only these.")
-@click.option("--search", metavar="TEXT", help="Part of the name or the address.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@json_option
-def list_users(role: str | None, search: str | None, limit: int, *, as_json: bool) -> None:
-    """List accounts, the newest first."""
-    rows = users(role=Role(role) if role else None, q=search, after=None, limit=limit)
-    if as_json:
-        print_json([user_out(row) for row in rows])
-        return
-    print_table([{name: getattr(row, name) for name in _SHOWN} for row in rows], empty="There are no such accounts.")
-    if len(rows) == limit:
-        click.echo(f"There may be more than {limit}; see --limit.", err=True)
