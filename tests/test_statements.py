@@ -47,7 +47,7 @@ BUDGETS = {
     "users.show": (2, 200),
     "users.change": (7, 200),
     "users.delete": (27, 204),
-    "privacy.export": (15, 200),
+    "privacy.export": (17, 200),
     "privacy.erase": (27, 204),
     "privacy.erase_recipient": (10, 202),
     "privacy.index": (2, 200),

@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Row, Select, String, Uuid, and_, or_, sele
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.audit.models import AuditEntry
-from delivery.auth.models import ApiKey, AuthSession
+from delivery.auth.models import ApiKey, AuthSession, Invitation
 from delivery.database import reader
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.schemas import delivery_out, event_out
 from delivery.notifications.models import OutboxMessage
-from delivery.users.models import User
+from delivery.users.models import FormerEmail, User
 from delivery.users.schemas import user_out
 
 PAGE = 500
@@ -53,6 +53,10 @@ def _plain(name: str, about: str, mine: ColumnElement[Any], columns: str) -> Sou
     return Source(name, about, select(*chosen).where(mine == _WHO), chosen[:1])
 
 
+def _account(row: Row[Any]) -> dict[str, Any]:
+    return {**user_out(row), "new_email": row.new_email}
+
+
 def _delivery(row: Row[Any]) -> dict[str, Any]:
     shown = delivery_out(row, allowed=[])
     del shown["allowed_transitions"]
@@ -75,7 +79,7 @@ def _told(row: Row[Any]) -> dict[str, Any]:
 
 _WHO = bindparam("who", type_=Uuid())
 _sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c, OutboxMessage.__table__.c
-_keys = ApiKey.__table__.c
+_keys, _former, _invitations = ApiKey.__table__.c, FormerEmail.__table__.c, Invitation.__table__.c
 _deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
 _OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
 _EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
@@ -88,6 +92,7 @@ _BY_ID, _BY_EVENT = (_deliveries.id,), (_events.delivery_id, _events.seq)
 _MESSAGE = "id created_at channel event template state settled_at delivery_id"
 _SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
 _KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
+_INVITATION = "id email name role created_at accepted_at"
 _ENTRY = "seq at act actor_type actor_id object_type object_id details"
 _RECEIVED = (
     "id", "tracking_number", "status", "item_name", "recipient", "destination", "window",
@@ -100,7 +105,8 @@ _THEIRS = or_(_deliveries.recipient_email == _EMAIL, _deliveries.recipient_phone
 
 # About `who`, the id of an account.
 OF_ACCOUNT = (
-    Source("account", "Your account.", select(User.__table__).where(User.id == _WHO), (User.__table__.c.id,), user_out),
+    Source("account", "Your account.", select(User.__table__).where(User.id == _WHO), (User.__table__.c.id,), _account),
+    _plain("former_addresses", "Addresses that you had until a week ago.", _former.user_id, "id email changed_at"),
     Source("deliveries", "Your deliveries, with recipients and tags.", _OWNED.where(_ALIVE), _BY_ID, _delivery),
     Source("deleted_deliveries", "Those that you deleted.", _OWNED.where(~_ALIVE), _BY_ID, _delivery),
     Source(
@@ -117,6 +123,7 @@ OF_ACCOUNT = (
     _plain("messages", "Messages to you: which, when, and what became of them.", _messages.recipient_id, _MESSAGE),
     _plain("sessions", "Where you are signed in, or were.", _sessions.user_id, _SESSION),
     _plain("api_keys", "Keys that programs of yours act with; of each its last characters.", _keys.user_id, _KEY),
+    _plain("invitations", "The invitation that your account came from.", _invitations.user_id, _INVITATION),
     _plain("audit_by_you", "What the audit log says that you did.", _entries.actor_id, _ENTRY),
     _plain("audit_about_you", "What it says was done to your account.", _entries.object_id, _ENTRY),
 )

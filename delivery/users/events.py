@@ -27,7 +27,7 @@ class UserLeft:
 
 @dataclass(frozen=True, slots=True)
 class UserErased:
-    """An account is a pseudonym now; what else is held about the person must go, too."""
+    """An account becomes a pseudonym in this transaction; what else is held about the person must go, too."""
 
     user_id: UUID
 

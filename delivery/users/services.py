@@ -111,7 +111,7 @@ def unlock(user_id: UUID) -> None:
 def erase(user_id: UUID, *, expected: Expected) -> None:
     """Turn a user into a pseudonym: the row stays, because deliveries refer to it; everything personal goes.
 
-    Publishes UserLeft, to which deliveries object while some are open, then AccessRevoked and UserErased.
+    Publishes UserLeft, to which deliveries object while some are open, then UserErased and AccessRevoked.
 
     Raises:
         Conflict: deliveries are open, or nobody would be left who is an admin.

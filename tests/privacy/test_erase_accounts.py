@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, update
 
-from delivery import notifications
+from delivery import clock, notifications
 from delivery.audit import services as audit_services
 from delivery.auth.models import AuthSession
 from delivery.database import db, transaction
@@ -19,6 +19,7 @@ from delivery.privacy import services
 from delivery.privacy.models import Erasure
 from delivery.subscriptions import COMPOSERS
 from delivery.users import services as users
+from delivery.users.models import FormerEmail, User
 from tests.deliveries.chains import broken
 from tests.factories import PASSWORD, delivery_in
 from tests.privacy.canaries import Canaries, entries, keep_house, row_of, sightings, url_of
@@ -62,7 +63,11 @@ def test_nothing_of_a_customer_is_left_and_their_deliveries_stay(app, people, sh
     admin.patch(  # the answer is saved under the admin's key
         f"/api/users/{shop.user_id}", json={"locale": "de"}, headers={"If-Match": "*", "Idempotency-Key": "by-admin"}
     )
-    assert len({table for table, _ in sightings(url_of(app), ada)}) >= 4, "the test sees what there is"
+    former = {"user_id": UUID(shop.user_id), "email": ada["former"], "changed_at": clock.now()}
+    with app.app_context(), transaction() as session:
+        session.execute(insert(FormerEmail).values(former))
+        session.execute(update(User).where(User.email == ada.email).values(new_email=ada["new"]))
+    assert len({table for table, _ in sightings(url_of(app), ada)}) >= 6, "the test sees what there is"
 
     assert erase(shop, shop).status_code == 204
 
@@ -149,7 +154,7 @@ def test_no_message_finds_the_address_of_somebody_erased(app, people, shop, ada,
             session.execute(
                 update(OutboxMessage)
                 .where(OutboxMessage.id == first.id)
-                .values(state="pending", settled_at=None, template=template)
+                .values(state="pending", settled_at=None, template=template, data={"former_id": str(UUID(int=1))})
             )
             claimed = [one for one in claims.claim("mail", limit=100) if one.id == first.id]
         [message] = claimed

@@ -18,7 +18,8 @@ from tests.privacy.canaries import Canaries, entries
 from tests.web.answers import problem
 
 FILES = {
-    "account", "deliveries", "deleted_deliveries", "assigned_deliveries", "events", "messages", "sessions", "api_keys",
+    "account", "former_addresses", "deliveries", "deleted_deliveries", "assigned_deliveries", "events", "messages",
+    "sessions", "api_keys", "invitations",
     "audit_by_you", "audit_about_you",
 }  # fmt: skip
 
@@ -59,7 +60,7 @@ def test_an_account_gets_all_that_is_held_about_it(app, people, ada):
     assert int(response.headers["Content-Length"]) == len(response.data)
     held = unpacked(response.data)
     assert held.keys() == FILES
-    assert held["account"] == [ada.get("/api/auth/me").json]
+    assert held["account"] == [{**ada.get("/api/auth/me").json, "new_email": None}]
     [told] = held["deliveries"]
     assert (told["id"], told["tags"], told["recipient"]["email"]) == (delivery["id"], ["fragile"], "grace@home.example")
     assert [one["id"] for one in held["deleted_deliveries"]] == [deleted["id"]]
