@@ -184,7 +184,9 @@ def _address(things):
 
 def _unverified_address(things):
     address = f"new{next(_numbers)}@x.example"
-    register(things.app.test_client(), address)
+    client = things.app.test_client()
+    client.environ_base["REMOTE_ADDR"] = str(next(_addresses))
+    register(client, address)
     return address
 
 

@@ -2,14 +2,16 @@
 
 import click
 
-from delivery.auth import api_keys, invitations
+from delivery.auth import api_keys, invitations, recovery
 from delivery.cli import Checked, dry_run_option, examples, json_option, print_json, rehearsable
 from delivery.database import transaction
+from delivery.errors import Conflict
 from delivery.users.cli import EMAIL, ROLES, WHO, find, group
+from delivery.users.schemas import user_out
 from delivery.users.states import Role
 from delivery.web import Line
 
-__all__ = ["group", "invite", "revoke_keys"]
+__all__ = ["group", "invite", "revoke_keys", "send_reset"]
 
 
 @group.command(
@@ -35,6 +37,29 @@ def invite(email: str, role: str, name: str | None, *, dry_run: bool, as_json: b
         print_json({"dry_run": dry_run, "invitation": invitations.shown(made)})
         return
     click.echo(f"{'Would invite' if dry_run else 'Invited'} {email} as {role}.")
+
+
+@group.command(
+    "send-reset",
+    epilog=examples("flask users send-reset ada@example.com", "flask users send-reset ada@example.com --dry-run"),
+)
+@click.argument("who", metavar="EMAIL|ID", type=WHO)
+@dry_run_option
+@json_option
+def send_reset(who: str, *, dry_run: bool, as_json: bool) -> None:
+    """Mail the owner of an account a link to choose a new password; older ones of these links are dead.
+
+    Exit code 1 when the account is not active.
+    """
+    owner = find(who)
+    if not owner.active:
+        raise Conflict(f"{owner.email} may not sign in; see `flask users activate`.")
+    with rehearsable(dry_run=dry_run):
+        recovery.request_reset(owner.email)
+    if as_json:
+        print_json({"dry_run": dry_run, "user": user_out(owner)})
+        return
+    click.echo(f"{'Would send' if dry_run else 'Sent'} {owner.email} a link to choose a new password.")
 
 
 @group.command(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, or_, select, update
+from sqlalchemy import Row, String, case, func, literal, or_, select, update
 
-from delivery import audit, clock, events
+from delivery import audit, clock, events, idempotency
 from delivery.auth.events import InvitationSent
 from delivery.auth.models import Invitation
 from delivery.auth.states import InvitationState
@@ -132,11 +132,11 @@ def accept(invitation: Row[Any], *, name: str, password_hash: str) -> Row[Any]:
 
 
 def forget(fact: UserErased) -> None:
-    """Take a person off the invitations to their address, before their account loses it; an open one ends."""
-    address = select(User.email).where(User.id == fact.user_id).scalar_subquery()
+    """Take an erased person off the invitations to their address; an open one ends."""
     ended = case((_all.accepted_at.is_(None), func.coalesce(_all.revoked_at, clock.now())))
-    theirs = update(_invitations).where(or_(_all.user_id == fact.user_id, _all.email == address))
-    db.session.execute(theirs.values(email=None, name=None, revoked_at=ended))
+    theirs = or_(_all.user_id == fact.user_id, _all.email == literal(fact.email, String()))
+    cleared = update(_invitations).where(theirs).values(email=None, name=None, revoked_at=ended).returning(_all.id)
+    idempotency.forget_mentions(db.session.execute(cleared).scalars().all())
 
 
 def purge(limit: int) -> int:

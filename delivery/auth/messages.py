@@ -79,11 +79,11 @@ def invited(fact: InvitationSent) -> list[NewMessage]:
     return [_message(fact.invitation_id, INVITATION)]
 
 
-def _message(recipient_id: UUID, template: str, **data: str) -> NewMessage:
+def _message(user_id: UUID, template: str, **data: str) -> NewMessage:
     return NewMessage(
         channel=Channel.MAIL,
         audience="account",
-        recipient_id=recipient_id,
+        recipient_id=user_id,
         template=template,
         event=template,
         data=data,
@@ -94,7 +94,7 @@ def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
     user = _recipient(message)
     if user is None or user.email_verified_at is not None:
         return Suppress("nothing_to_verify")
-    return _letter(message, user, link=_link(Purpose.VERIFY_EMAIL, user, user.verify_nonce))
+    return _letter(message, user, link=_link_for(Purpose.VERIFY_EMAIL, user, user.verify_nonce))
 
 
 def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
@@ -106,7 +106,7 @@ def compose_reset(message: ClaimedMessage) -> Letter | Suppress:
     user = _recipient(message)
     if user is None or user.reset_nonce is None:
         return Suppress("nothing_to_reset")
-    return _letter(message, user, link=_link(Purpose.RESET_PASSWORD, user, user.reset_nonce))
+    return _letter(message, user, link=_link_for(Purpose.RESET_PASSWORD, user, user.reset_nonce))
 
 
 def compose_change_email(message: ClaimedMessage) -> Letter | Suppress:
@@ -117,7 +117,7 @@ def compose_change_email(message: ClaimedMessage) -> Letter | Suppress:
     holder = reader().execute(_HOLDER, {"email": user.new_email}).scalar_one_or_none()
     if holder not in {None, user.id}:
         return Suppress("address_taken")
-    link = _link(Purpose.CHANGE_EMAIL, user, user.email_nonce)
+    link = _link_for(Purpose.CHANGE_EMAIL, user, user.email_nonce)
     return _letter(message, user, address=user.new_email, link=link)
 
 
@@ -125,6 +125,16 @@ def compose_email_changed(message: ClaimedMessage) -> Letter | Suppress:
     """Write to the address before the change."""
     former = reader().execute(_FORMER, {"former_id": UUID(message.data["former_id"])}).one_or_none()
     return Suppress("no_address") if former is None else _letter(message, former)
+
+
+def compose_invitation(message: ClaimedMessage) -> Letter | Suppress:
+    """Write to the invitation's address, unless it ended or was replaced while its mail waited."""
+    row = reader().execute(_INVITATION, {"id": message.recipient_id}).one_or_none()
+    if row is None or row.email is None or state_of(row) != InvitationState.OPEN:
+        return Suppress("no_open_invitation")
+    link = _link(Purpose.INVITATION, {"id": str(row.id), "nonce": row.nonce})
+    words = {"name": row.name, "company": current_app.config["COMPANY_NAME"], "role": row.role, "link": link}
+    return letter(message.template, locale=None, channel=message.channel, address=row.email, context=words)
 
 
 def _recipient(message: ClaimedMessage) -> Any:
@@ -137,29 +147,18 @@ _PAGES = {
     Purpose.VERIFY_EMAIL: "verify-email",
     Purpose.RESET_PASSWORD: "reset-password",
     Purpose.CHANGE_EMAIL: "confirm-email",
+    Purpose.INVITATION: "accept-invitation",
 }
 
 
-def _link(purpose: Purpose, user: Any, nonce: str) -> str:
+def _link_for(purpose: Purpose, user: Any, nonce: str) -> str:
+    return _link(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce})
+
+
+def _link(purpose: Purpose, claims: dict[str, Any]) -> str:
     """Mint a link, now that it is sent: no token is ever stored. Its host is the settings', never a request's."""
-    token = issue(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce})
+    token = issue(purpose, claims)
     return f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/{_PAGES[purpose]}?token={token}"
-
-
-def compose_invitation(message: ClaimedMessage) -> Letter | Suppress:
-    """Mint the link now, unless the invitation ended or was replaced while its mail waited."""
-    row = reader().execute(_INVITATION, {"id": message.recipient_id}).one_or_none()
-    if row is None or row.email is None or state_of(row) != InvitationState.OPEN:
-        return Suppress("no_open_invitation")
-    token = issue(Purpose.INVITATION, {"id": str(row.id), "nonce": row.nonce})
-    link = f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/accept-invitation?token={token}"
-    return letter(
-        message.template,
-        locale=message.locale,
-        channel=message.channel,
-        address=row.email,
-        context={"name": row.name, "company": current_app.config["COMPANY_NAME"], "role": row.role, "link": link},
-    )
 
 
 def _letter(message: ClaimedMessage, user: Any, *, address: str | None = None, **words: str) -> Letter | Suppress:

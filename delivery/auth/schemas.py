@@ -193,4 +193,4 @@ class InvitationPage(Schema):
 
 class AcceptIn(TokenIn):
     name = Line(200, required=True, metadata={"example": "Kim Wheels"})
-    password = Password(metadata={"example": "correct horse battery"})
+    password = Password()

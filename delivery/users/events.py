@@ -27,9 +27,10 @@ class UserLeft:
 
 @dataclass(frozen=True, slots=True)
 class UserErased:
-    """An account becomes a pseudonym in this transaction; what else is held about the person must go, too."""
+    """An account is a pseudonym now; what else is held about the person, or under its address, must go, too."""
 
     user_id: UUID
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def test_an_account_gets_all_that_is_held_about_it(app, people, ada):
     }  # fmt: skip
     assert len(held["sessions"]) == 1
     assert [one["act"] for one in held["audit_by_you"]] == ["user.exported"]
-    assert [one["act"] for one in held["audit_about_you"]] == ["user.exported"]
+    assert [one["act"] for one in held["audit_about_you"]] == ["user.created", "user.exported"]
     assert held["assigned_deliveries"] == []
 
 

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from sqlalchemy import select
 
 from delivery import limits
 from delivery.audit.queries import entries
+from delivery.database import db
 from delivery.errors import TooMany
+from delivery.notifications.models import OutboxMessage
 from tests.audit.entries import acts
 from tests.auth.invitations import KIM
 from tests.auth.links import link_token, register
@@ -46,7 +49,7 @@ def test_an_account_is_shown_by_address_or_id(app, ada):
 
 
 @pytest.mark.parametrize(
-    "who", ["nobody@x.example", "01890a5d-ac96-774b-bcce-b302099a8057", "Ada Shop", "%", "é\U0001f40e"]
+    "who", ["nobody@x.example", "01890a5d-ac96-774b-bcce-b302099a8057", "Ada Shop", "%", "é\U0001f40e", "a@..b"]
 )
 def test_who_is_not_there_is_one_clear_line(app, people, who):
     for verb, *words in (["show"], *CHANGES):
@@ -157,6 +160,24 @@ def test_who_has_an_account_is_not_invited_and_a_rehearsal_says_so(app, ada):
     done(run(app, "users", "invite", KIM, "--dry-run"), f"Would invite {KIM} as customer.")
     assert acts(app, "invitation.*") == []
     assert run(app, "users", "invite", "nonsense").exit_code == 2
+
+
+def test_an_operator_has_a_reset_sent_as_its_owner_would(app, ada):
+    done(change(app, ADA, "send-reset", "--dry-run"), f"Would send {ADA} a link to choose a new password.")
+    assert acts(app, "password.*") == []
+    done(change(app, ada.user_id, "send-reset"), f"Sent {ADA} a link to choose a new password.")
+    with app.app_context():
+        told = db.session.execute(select(OutboxMessage.template, OutboxMessage.recipient_id)).all()
+    assert [(template, str(user_id)) for template, user_id in told] == [("reset_password", ada.user_id)]
+    assert [act for act, *_ in acts(app, "password.*", of=ada.user_id)] == ["password.reset_requested"]
+    assert ada.get("/api/auth/me").status_code == 200
+    assert json.loads(change(app, ADA, "send-reset", "--json").stdout)["user"]["email"] == ADA
+
+
+def test_who_may_not_sign_in_gets_no_reset(app, ada):
+    change(app, ADA, "deactivate")
+    refused(change(app, ADA, "send-reset"), f"{ADA} may not sign in; see `flask users activate`.")
+    refused(change(app, "nobody@x.example", "send-reset"), "There is no account nobody@x.example.")
 
 
 @pytest.mark.parametrize("group", ["users", "deliveries"])

@@ -20,11 +20,11 @@ _HEADERS = {
 }
 
 
-def page(name: str, *, status: int = HTTPStatus.OK, **words: Any) -> Response:
+def page(template: str, *, status: int = HTTPStatus.OK, **words: Any) -> Response:
     """Answer with a page; a template is given `token` while its form may be of use, and `done` when it was."""
     config = current_app.config
     html = render_template(
-        f"auth/{name}.html", company=config["COMPANY_NAME"], shortest=config["PASSWORD_MIN_LENGTH"], **words
+        f"auth/{template}.html", company=config["COMPANY_NAME"], shortest=config["PASSWORD_MIN_LENGTH"], **words
     )
     return Response(html, status=status, mimetype="text/html", headers=_HEADERS)
 
@@ -55,9 +55,10 @@ def or_page(name: str) -> Callable[[View], View]:
 
 def _again(name: str, error: AppError) -> Response:
     wrong = {one["pointer"].split("/")[1]: one["message"] for one in error.errors}
-    words = {"error": wrong.get("password") or next(iter(wrong.values()), error.detail), "field": "password" in wrong}
     token = request.form.get("token")
     dead = error.status == HTTPStatus.BAD_REQUEST or "token" in wrong or not token
-    again = page(name, status=error.status, token=token, dead=dead, given_name=request.form.get("name"), **words)
+    field = next((one for one in ("name", "password") if one in wrong), "")
+    words = {"error": wrong.get(field, error.detail), "field": field, "name": request.form.get("name", "")}
+    again = page(name, status=error.status, token=token, dead=dead, **words)
     again.headers.update(error.headers)
     return again

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from delivery.cli import Checked, Group
 from delivery.errors import NotFound
 from delivery.users.queries import by_email, by_id
-from delivery.users.schemas import Email
+from delivery.users.schemas import Email, folded
 from delivery.users.states import Role
 from delivery.web import Line
 
@@ -29,7 +29,14 @@ def find(who: str) -> Row[Any]:
     try:
         row = by_id(UUID(who))
     except ValueError:
-        row = by_email(who.lower())
+        row = _by_address(who)
     if row is None:
         raise NotFound(f"There is no account {who}.")
     return row
+
+
+def _by_address(text: str) -> Row[Any] | None:
+    try:
+        return by_email(folded(text))
+    except UnicodeError:  # mail cannot go there
+        return None
