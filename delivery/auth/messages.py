@@ -122,8 +122,9 @@ def compose_change_email(message: ClaimedMessage) -> Letter | Suppress:
 
 
 def compose_email_changed(message: ClaimedMessage) -> Letter | Suppress:
-    """Write to the address before the change."""
-    former = reader().execute(_FORMER, {"former_id": UUID(message.data["former_id"])}).one_or_none()
+    """Write to the address before the change, while it is known."""
+    former_id = message.data.get("former_id")
+    former = reader().execute(_FORMER, {"former_id": former_id and UUID(former_id)}).one_or_none()
     return Suppress("no_address") if former is None else _letter(message, former)
 
 
