@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from delivery.audit.models import AuditEntry
 from delivery.auth.events import ApiKeysRevoked
+from delivery.auth.models import AuthSession
 from delivery.database import db, transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose, issue
@@ -64,6 +65,8 @@ def test_the_way_from_a_forgotten_password_to_signing_in(app, client, ada, mailb
     assert (response.status_code, response.data) == (204, b""), "it does not sign in"
     for session in (ada, second):
         problem(session.get("/api/auth/me"), 401)
+    with app.app_context():
+        assert None not in db.session.execute(select(AuthSession.revoked_at)).scalars().all()
     problem(login(client, ADDRESS, PASSWORD, **elsewhere()), 401)
     assert login(client, ADDRESS, NEW, **elsewhere()).status_code == 200
     changed = stored(app)

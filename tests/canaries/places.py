@@ -11,6 +11,7 @@ from delivery.database import db
 # Tables and columns that are there to hold what people wrote; every other one is searched, new ones too.
 HOLDERS = frozenset({
     "auth_sessions.user_agent", "api_keys.name",  # shown to whom it belongs
+    "invitations.email", "invitations.name", "former_emails.email",  # a mail goes there; gone with an erasure, or soon
     "users", "deliveries", "delivery_event_details", "tags",
     "idempotency_keys",  # saved answers; erasure deletes them
 })  # fmt: skip
@@ -36,6 +37,7 @@ def redis_texts(redis):
         b"set": redis.smembers,
         b"zset": lambda key: redis.zrange(key, 0, -1),
         b"stream": lambda key: [part for _, entry in redis.xrange(key) for pair in entry.items() for part in pair],
+        b"none": lambda _: [],  # its time was up just now
     }
     for key in redis.scan_iter():
         for value in [key, *readers[redis.type(key)](key)]:
