@@ -1,11 +1,15 @@
 """Refreshing at the same moment, from two apps with connections of their own: one winner, and never a live loser."""
 
+import multiprocessing
+
 import pytest
 from sqlalchemy import func, select
 
+from delivery.app import create_app
 from delivery.auth.models import RefreshToken
 from delivery.database import db
 from tests.auth.signing_in import as_granted, refresh
+from tests.conftest import close, settings
 from tests.web.answers import problem
 from tests.web.racing import race
 
@@ -28,6 +32,35 @@ def test_eight_at_once_get_one_and_the_same_successor(app, people, clients):
     assert len({answer.json["access_token"] for answer in answers}) == 8
     for answer in answers:
         assert as_granted(user, answer.json).get("/api/auth/me").status_code == 200
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(RefreshToken)) == 2
+    assert refresh(app.test_client(), successor).status_code == 200
+
+
+def refresh_in_a_process(config, token, start, answers):
+    """Four threads of a process of its own refresh one token, when the other process is ready."""
+    app = create_app(config)
+    start.wait(20)
+    for answer in race(*[lambda: refresh(app.test_client(), token)] * 4):
+        answers.put((answer.status_code, answer.json["refresh_token"]))
+    close(app)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_so_it_is_across_processes(app, people, database_url, redis_server, tmp_path):
+    user, context = people.customer(), multiprocessing.get_context("fork")
+    start, answers = context.Barrier(2), context.Queue()
+    config = settings(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_server.url)
+    arguments = (config, user.refresh_token, start, answers)
+    processes = [context.Process(target=refresh_in_a_process, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    answered = {answers.get(timeout=40) for _ in range(8)}
+    for process in processes:
+        process.join(10)
+
+    [(status, successor)] = answered
+    assert status == 200
     with app.app_context():
         assert db.session.scalar(select(func.count()).select_from(RefreshToken)) == 2
     assert refresh(app.test_client(), successor).status_code == 200
