@@ -4,7 +4,8 @@ Figures: NIST SP 800-63B-4, 3.2.2 (no more than 100 failures in a row); the rest
 The keys are keyed hashes of what was typed, whether or not such an account exists, so that nobody learns which do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -12,11 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Index, LargeBinary, String, delete, insert, select, text
+from sqlalchemy import Index, LargeBinary, String, delete, insert, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, backend, db, new_id, now, transaction, upsert
-from delivery.errors import TooMany
+from delivery.errors import TooMany, Unavailable
 from delivery.tokens import keyed_hash
 from delivery.web.throttle import client_network
 
@@ -86,6 +87,7 @@ _TURN = text("SELECT pg_advisory_xact_lock(:turn)")
 class Taken:
     """An attempt that may go on; `barred` when too many in a row have failed at this subject before it."""
 
+    id: UUID
     action: str
     subject: bytes | None
     address: bytes | None
@@ -108,14 +110,28 @@ def take(action: str, subject: str | None = None, *, attempt_id: UUID | None = N
         SUBJECT: keyed_hash("limits.subject", subject.strip().lower()) if subject else None,
         ADDRESS: keyed_hash("limits.address", address) if address else None,
     }
+    identity = attempt_id or new_id()
     with transaction():
         _wait_for_turn(keys)
         if not _is_counted(attempt_id):
             _refuse_beyond(action, keys)
-            row = {"id": attempt_id or new_id(), "action": action, "at": now(), **keys}
+            row = {"id": identity, "action": action, "at": now(), **keys}
             db.session.execute(insert(_attempts).values(row))
         count = _lengthen_streak(keys[SUBJECT]) if action == LOGIN else 0
-    return Taken(action, keys[SUBJECT], keys[ADDRESS], barred=count > MOST_IN_A_ROW)
+    return Taken(identity, action, keys[SUBJECT], keys[ADDRESS], barred=count > MOST_IN_A_ROW)
+
+
+@contextmanager
+def back_when_busy(taken: Taken) -> Iterator[None]:
+    """Give an attempt back when we are too busy to try it: our load is to lock nobody out."""
+    try:
+        yield
+    except Unavailable:
+        with transaction():
+            db.session.execute(delete(_attempts).where(_attempts.c.id == taken.id))
+            shorter = update(_streaks).where(_streaks.c.subject == taken.subject, _streaks.c.count > 0)
+            db.session.execute(shorter.values(count=_streaks.c.count - 1))
+        raise
 
 
 def forgive(taken: Taken) -> None:

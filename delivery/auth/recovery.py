@@ -88,7 +88,9 @@ def prove(user: Any, password: str, *, pointer: str) -> limits.Taken:
         TooMany: too many guesses.
     """
     taken = limits.take(limits.LOGIN, user.email)
-    if not passwords.matches(user.password_hash, password) or taken.barred:
+    with limits.back_when_busy(taken):
+        right = passwords.matches(user.password_hash, password)
+    if not right or taken.barred:
         with transaction():
             audit.record("password.refused", object_type="user", object_id=user.id)
         raise invalid_field(pointer, "Is not your password.")

@@ -12,6 +12,7 @@ from delivery import limits
 from delivery.auth import services
 from delivery.auth.models import AuthSession
 from delivery.database import db, now, transaction
+from delivery.errors import Unavailable
 from delivery.limits import Streak
 from delivery.tokens import keyed_hash
 from delivery.users import passwords
@@ -267,6 +268,23 @@ def test_too_many_hashes_at_once_are_a_503(client, ada, monkeypatch):
     done.set()
     problem(response, 503, "unavailable")
     assert response.headers["Retry-After"] == "2"
+
+
+def test_what_we_were_too_busy_to_try_locks_nobody_out(app, client, ada, monkeypatch):
+    def busy(*_):
+        raise Unavailable("Too many sign-ins at once; try again.", retry_after_seconds=2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords, "_in_turn", busy)
+        for _ in range(9):
+            problem(login(client, "ada@shop.example"), 503, "unavailable")
+            problem(ada.post("/api/auth/change-email", json={"email": "a@b.example", "password": PASSWORD}), 503)
+    with app.app_context():
+        assert db.session.scalar(select(limits.Streak.count)) == 0
+        assert db.session.scalar(select(func.count()).select_from(limits.Attempt)) == 0
+    for _ in range(4):
+        problem(login(client, "ada@shop.example", "wrong password"), 401)
+    assert login(client, "ada@shop.example").status_code == 200
 
 
 def test_a_hash_whose_turn_came_is_waited_for(client, ada, monkeypatch):

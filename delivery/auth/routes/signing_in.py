@@ -27,7 +27,8 @@ def login(body: dict[str, Any]) -> Response:
     email, password = body.get("username") or body["email"], body["password"]
     attempt = limits.take(limits.LOGIN, email)
     user = services.account_of(email)
-    reason = services.refusal_of(user, password, barred=attempt.barred)
+    with limits.back_when_busy(attempt):
+        reason = services.refusal_of(user, password, barred=attempt.barred)
     if reason:
         with transaction():
             services.refuse(user, reason=reason)
