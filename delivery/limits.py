@@ -4,6 +4,7 @@ Figures: NIST SP 800-63B-4, 3.2.2 (no more than 100 failures in a row); the rest
 The keys are keyed hashes of what was typed, whether or not such an account exists, so that nobody learns which do.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from delivery.database import UTC, Base, backend, db, new_id, now, transaction, 
 from delivery.errors import TooMany, Unavailable
 from delivery.tokens import keyed_hash
 from delivery.web.throttle import client_network
+
+logger = logging.getLogger(__name__)
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -192,6 +195,7 @@ def _refuse_beyond(action: str, keys: dict[str, bytes | None]) -> None:
     ]
     if reached:
         limit, seconds = max(reached, key=lambda one: one[1])
+        logger.warning("a limit is reached", extra={"code": action, "count": limit.most})
         raise TooMany("Too many attempts.", most=limit.most, retry_after_seconds=max(1, ceil(seconds)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.auth.models import ApiKey, AuthSession, RefreshToken
@@ -19,15 +19,16 @@ LIVE = (
     .join(_users, _users.c.id == _sessions.c.user_id)
     .where(*UNENDED, _users.c.active, _users.c.epoch == _sessions.c.epoch)
 )
-_LASTING = [_sessions.c.id, _sessions.c.user_id, _sessions.c.epoch, _sessions.c.created_at]
+_USED = _tokens.c.used_at.is_not(None).label("used")
+_LASTING: list[Any] = [_sessions.c.id, _sessions.c.user_id, _sessions.c.epoch, _sessions.c.created_at]
 LIVE_KEY = and_(ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()))
 _KEY_COLUMNS = [column for column in ApiKey.__table__.c if column.name != "hash"]
 KEY_BY_ID = select(*_KEY_COLUMNS).where(ApiKey.id == bindparam("id"))
 
 
 def family(token_hash: bytes) -> Row[Any] | None:
-    """Return what never changes of the session that a refresh token belongs to, dead or alive."""
-    query = select(*_LASTING).join(_tokens, _tokens.c.session_id == _sessions.c.id)
+    """Return what never changes of the session that a refresh token belongs to, dead or alive; and was it `used`."""
+    query: Select[Any] = select(*_LASTING, _USED).join(_tokens, _tokens.c.session_id == _sessions.c.id)
     return reader().execute(query.where(_tokens.c.hash == token_hash)).one_or_none()
 
 

@@ -268,6 +268,17 @@ def test_sixty_an_hour_for_each_session(client, ada, travel):
     assert refresh(client, token).status_code == 200
 
 
+def test_the_limit_hides_no_theft(client, ada, acts, travel):
+    token = ada.refresh_token
+    for _ in range(60):
+        token = refreshed(client, token)["refresh_token"]
+    travel(seconds=GRACE_SECONDS + 1)
+    problem(refresh(client, token), 429, "too_many_requests")
+    refused(refresh(client, ada.refresh_token))
+    problem(ada.get("/api/auth/me"), 401)
+    assert acts(ada)[-1] == "session.refresh_reused"
+
+
 @pytest.mark.parametrize(
     "statement",
     [

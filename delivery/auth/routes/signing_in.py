@@ -56,7 +56,8 @@ def refresh(body: dict[str, Any]) -> Response:
     family = queries.family(refresh_tokens.hash_of(token))
     if family is None:
         raise _not_refreshed()
-    limits.take(limits.REFRESH, str(family.id))
+    if not family.used:  # a used one may be a thief's, and is to be found out whatever the limit says
+        limits.take(limits.REFRESH, str(family.id))
     with transaction():
         granted = sessions.refresh(token, family=family)
     if granted is None:
