@@ -16,6 +16,8 @@ TOO_LONG = f"Must have at most {LONGEST} characters."
 # Its head names its source and licence.
 _COMMON = Path(__file__).with_name("common_passwords.txt")
 _SHORTEST_COMMON = 8
+# A shorter common word is one all the same when no more than this stands behind it.
+_SHORTEST_WORD, _LONGEST_END = 5, 8
 # Each in both directions, and round again.
 _TRACKS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -58,9 +60,13 @@ def _folded(text: str) -> str:
 
 
 def _repeats(text: str, *, shortest: int) -> bool:
-    """Tell whether a unit that would be too short alone comes again and again."""
-    units = range(1, min(shortest, len(text) // 2 + 1))
-    return any(text[length:] == text[:-length] for length in units)
+    """Tell whether a unit that would be too short alone comes again and again, with or without what is no letter."""
+    letters = re.sub(r"[\d\W_]", "", text)
+    return any(
+        one[length:] == one[:-length]
+        for one in (text, letters if 2 * len(letters) > len(text) else text)
+        for length in range(1, min(shortest, len(one) // 2 + 1))
+    )
 
 
 def _is_sequence(text: str) -> bool:
@@ -71,7 +77,9 @@ def _is_sequence(text: str) -> bool:
 def _is_common(text: str) -> bool:
     """Tell whether it is a common password, also with digits and punctuation at its end."""
     stem = re.sub(r"[\d\W_]+\Z", "", text)
-    return any(len(one) >= _SHORTEST_COMMON and f"\n{one}\n" in _common_passwords() for one in (text, stem))
+    is_short = _SHORTEST_WORD <= len(stem) < _SHORTEST_COMMON
+    carries = len(stem) >= _SHORTEST_COMMON or (is_short and len(text) - len(stem) <= _LONGEST_END)
+    return any(f"\n{one}\n" in _common_passwords() for one in ((text, stem) if carries else (text,)))
 
 
 @cache
@@ -85,8 +93,9 @@ def _is_own(text: str, own: Iterable[str]) -> bool:
     """Tell whether nothing is left but digits and punctuation when one's own words are taken away."""
     known = [_folded(said) for said in own]
     known += [re.sub("['\u2019]", "", said) for said in known]  # O'Neil is Neil and ONeil
-    words = {word for said in known for word in re.findall(r"[^\W_]{2,}", said)}
+    words = {word for said in known for word in re.findall(r"[^\W_]+", said)}
+    initials = {word for word in words if len(word) == 1}
     rest = text
-    for word in sorted(words, key=len, reverse=True):
+    for word in sorted(words - initials, key=len, reverse=True):
         rest = rest.replace(word, " ")
-    return rest != text and not re.search(r"[^\W\d_]", rest)
+    return rest != text and set(re.findall(r"[^\W\d_]+", rest)) <= initials
