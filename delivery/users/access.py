@@ -6,7 +6,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.database import reader
-from delivery.errors import Forbidden, NotFound
+from delivery.errors import NotFound
 from delivery.users.models import User
 from delivery.users.states import Part, Role
 from delivery.web import Caller
@@ -29,12 +29,9 @@ def user_for(caller: Caller, user_id: UUID | None, may: frozenset[str]) -> Row[t
 
     Raises:
         NotFound: nobody has this id, or it is not the caller's business.
-        Forbidden: it is, but not like this.
     """
-    parts = parts_of(caller, user_id)
-    row = reader().execute(_BY_ID, {"id": user_id}).one_or_none() if parts else None
+    theirs = parts_of(caller, user_id) & may
+    row = reader().execute(_BY_ID, {"id": user_id}).one_or_none() if theirs else None
     if row is None:
         raise NotFound
-    if not parts & may:
-        raise Forbidden("You may see this account, but not do this to it.")
     return row
