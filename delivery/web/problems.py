@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import psycopg
 from flask import Flask, Response, g
+from gunicorn.http.errors import NoMoreData, ParseException
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -19,7 +20,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
-from delivery.errors import AppError, Conflict, Invalid, Unavailable, problem
+from delivery.errors import AppError, Conflict, Invalid, Malformed, Unavailable, problem
 
 log = logging.getLogger("delivery.errors")
 
@@ -44,6 +45,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(DBAPIError, _from_database)
     app.register_error_handler(PoolTimeout, _from_database)
     app.register_error_handler(InvalidRequestError, _from_database)
+    app.register_error_handler(ParseException, _from_server)
+    app.register_error_handler(NoMoreData, _from_server)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -68,6 +71,11 @@ def from_http_exception(error: HTTPException) -> Any:
     translated = AppError(detail, code=status.name.lower(), headers=own)
     translated.status = status
     return respond(translated)
+
+
+def _from_server(_error: Exception) -> Response:
+    """Answer a body that gunicorn cannot read, such as a malformed chunk; what follows on the line is no request."""
+    return respond(Malformed("The body breaks off or is not valid HTTP.", headers={"Connection": "close"}))
 
 
 def _from_database(error: Exception) -> Response:

@@ -114,6 +114,20 @@ def test_the_use_of_a_key_is_noted_when_the_answer_is_out(app, gunicorn):
     wait_until(lambda: owner.get(f"{KEYS}/{key['id']}").json["last_used_at"], what="the note", seconds=10)
 
 
+@pytest.mark.parametrize("body", [b"ZZ\r\nx", b"5\r\nab", b"1\r\naX\r\n"])
+@pytest.mark.usefixtures("app")
+def test_a_body_that_is_no_body_is_a_400(gunicorn, body):
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for media_type in (b"application/json", b"application/x-www-form-urlencoded"):
+        with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=10) as connection:
+            connection.sendall(head % media_type + body)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 400"), answer
+        assert b"application/problem+json" in answer
+    assert not any("unexpected error" in line for line in gunicorn.lines())
+
+
 REFUSED = {
     b"nonsense\r\n\r\n": (400, "bad_request"),
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nbad header: x\r\n\r\n": (400, "bad_request"),
