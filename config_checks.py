@@ -116,6 +116,8 @@ COMPLETE_RULES = (
 PRODUCTION_RULES = (
     Rule("SECRET_KEY", STRONG, lambda c: is_strong(c.SECRET_KEY)),
     Rule("JWT_SECRET_KEY", STRONG, lambda c: is_strong(c.JWT_SECRET_KEY)),
+    # Without it, whoever registers an address that is free can sign in, and whoever cannot knows that it was taken.
+    Rule("REQUIRE_VERIFIED_EMAIL", "true in production", lambda c: c.REQUIRE_VERIFIED_EMAIL),
     Rule("PUBLIC_BASE_URL", "an https:// address in production", lambda c: c.PUBLIC_BASE_URL.startswith("https://")),
     Rule("TRUSTED_HOSTS", "this API's host names in production", lambda c: c.TRUSTED_HOSTS),
     Rule("DATABASE_URL", "a postgresql:// address in production", lambda c: not c.DATABASE_URL.startswith("sqlite")),
