@@ -1,6 +1,8 @@
 """Proving that an address is one's own, and having another one."""
 
 import secrets
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -92,6 +94,20 @@ def _remember(user: Any) -> None:
     db.session.execute(insert(_former).values(row))
     audit.record("email.changed", object_type="user", object_id=user.id)
     events.publish(EmailChanged(user.id, former_id))
+
+
+def forget(email: str, *, before: datetime | None = None) -> tuple[Sequence[UUID], Sequence[UUID]]:
+    """Forget an address wherever it is not an account's own; returns who wanted to have it, and who had it before.
+
+    A link to it is dead then. When somebody began to want it is not known: `before` is about former ones.
+    """
+    wanted = update(_users).where(_users.c.new_email == email).values(new_email=None, email_nonce=None)
+    not_newer = [_former.c.changed_at <= before] if before else []
+    former = delete(_former).where(_former.c.email == email, *not_newer)
+    return (
+        db.session.execute(wanted.returning(_users.c.id)).scalars().all(),
+        db.session.execute(former.returning(_former.c.user_id)).scalars().all(),
+    )
 
 
 def purge(limit: int) -> int:

@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, String, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, String, case, func, literal, or_, select, update
 
 from delivery import audit, clock, events, idempotency
 from delivery.auth.events import InvitationSent
@@ -133,10 +134,21 @@ def accept(invitation: Row[Any], *, name: str, password_hash: str) -> Row[Any]:
 
 def forget(fact: UserErased) -> None:
     """Take an erased person off the invitations to their address; an open one ends."""
+    idempotency.forget_mentions(_forget(or_(_all.user_id == fact.user_id, _all.email == literal(fact.email, String()))))
+
+
+def forget_address(email: str, *, before: datetime | None = None) -> Sequence[UUID]:
+    """Take whoever has an address off the invitations to it that are not newer; returns which they were.
+
+    An open one ends.
+    """
+    return _forget(_all.email == email, *([_all.created_at <= before] if before else []))
+
+
+def _forget(*theirs: ColumnElement[bool]) -> Sequence[UUID]:
     ended = case((_all.accepted_at.is_(None), func.coalesce(_all.revoked_at, clock.now())))
-    theirs = or_(_all.user_id == fact.user_id, _all.email == literal(fact.email, String()))
-    cleared = update(_invitations).where(theirs).values(email=None, name=None, revoked_at=ended).returning(_all.id)
-    idempotency.forget_mentions(db.session.execute(cleared).scalars().all())
+    cleared = update(_invitations).where(*theirs).values(email=None, name=None, revoked_at=ended)
+    return db.session.execute(cleared.returning(_all.id)).scalars().all()
 
 
 def purge(limit: int) -> int:

@@ -90,7 +90,7 @@ def _new_file(path: Path) -> Any:
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and change nothing.")
 @json_option
 def erase(email: str | None, phone: str | None, *, dry_run: bool, as_json: bool) -> None:
-    """Forget a recipient in all deliveries that exist now.
+    """Forget a recipient in all deliveries that exist now, and whoever was invited to the address.
 
     Open deliveries keep their address until they are over; `flask cron` erases it then. Nobody is told. What is
     delivered to the same address later is new, and not touched.

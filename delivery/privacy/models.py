@@ -33,7 +33,7 @@ class Erasure(Base):
     phone_hash: Mapped[bytes | None] = mapped_column(_HASH)
     requested_at: Mapped[datetime] = mapped_column(UTC)
     finished_at: Mapped[datetime | None] = mapped_column(UTC)
-    # How much was forgotten: deliveries, messages, answers, words.
+    # How much was forgotten: deliveries, messages, answers, words, addresses, invitations.
     counts: Mapped[dict[str, int]] = mapped_column(Json)
 
 

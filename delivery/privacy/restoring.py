@@ -1,7 +1,7 @@
 """Doing again, after a restore, the erasures of the list of which the restored database knows nothing.
 
 An account is found by its id. A recipient is known by keyed hashes only: those of every delivery that was made before
-the erasure are compared with them.
+the erasure, and of every address that is held but no account's own, are compared with them.
 """
 
 from collections import defaultdict
@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, or_, select
+from sqlalchemy import CompoundSelect, Row, insert, or_, select, union
 
 from delivery import audit
+from delivery.auth.models import Invitation
 from delivery.database import db, reader, transaction
 from delivery.deliveries.models import Delivery
 from delivery.errors import Conflict, NotFound
@@ -22,19 +23,22 @@ from delivery.privacy.models import Erasure, ErasureDelivery
 from delivery.privacy.queries import email_hash, key_mark, phone_hash
 from delivery.privacy.states import Kind
 from delivery.users.events import UserErased
+from delivery.users.models import FormerEmail, User
 from delivery.users.services import erase_again
 
 PAGE, AT_ONCE = 1000, 500
 _erasures, _rest, _d = Erasure.__table__, ErasureDelivery.__table__, Delivery.__table__.c
+_HELD: CompoundSelect[Any] = union(select(Invitation.email), select(User.new_email), select(FormerEmail.email))
 
 
 @dataclass(slots=True)
 class Plan:
-    """What the database lacks: accounts; recipients with the deliveries found for each; and what cannot be compared."""
+    """What the database lacks: accounts; recipients, with deliveries and addresses found; what cannot be compared."""
 
     users: list[Line] = field(default_factory=list)
     recipients: list[Line] = field(default_factory=list)
     deliveries: dict[UUID, list[UUID]] = field(default_factory=dict)
+    addresses: dict[bytes, str] = field(default_factory=dict)
     other_key: int = 0
 
 
@@ -49,6 +53,7 @@ def plan(lines: Sequence[Line]) -> Plan:
         users=[line for line in lacking if line.kind is Kind.USER and line.user_id not in users],
         recipients=comparable,
         deliveries=_found(comparable),
+        addresses=_addresses({line.email_hash for line in comparable if line.email_hash}),
         other_key=len(recipients) - len(comparable),
     )
 
@@ -58,10 +63,7 @@ def reapply(made: Plan) -> list[UUID]:
     refused = [line.user_id for line in made.users if line.user_id and not _erase_user(line)]
     if made.recipients:
         with transaction():
-            _record(made.recipients)
-            rest = [{"erasure_id": one, "delivery_id": it} for one, found in made.deliveries.items() for it in found]
-            if rest:
-                db.session.execute(insert(_rest), rest)
+            _erase_recipients(made)
     while _go_on():
         pass
     return refused
@@ -86,6 +88,16 @@ def _erase_user(line: Line) -> bool:
     return True
 
 
+def _erase_recipients(made: Plan) -> None:
+    _record(made.recipients)
+    rest = [{"erasure_id": one, "delivery_id": it} for one, found in made.deliveries.items() for it in found]
+    if rest:
+        db.session.execute(insert(_rest), rest)
+    for line in made.recipients:
+        email = made.addresses.get(line.email_hash) if line.email_hash else None
+        services.erase_recipient_again(line.id, email=email, before=line.requested_at)
+
+
 def _record(lines: Sequence[Line]) -> None:
     names = ("id", "kind", "user_id", "email_hash", "phone_hash", "requested_at")
     db.session.execute(
@@ -108,6 +120,12 @@ def _found(lines: Sequence[Line]) -> dict[UUID, list[UUID]]:
             if row.created_at <= line.requested_at:
                 found[line.id][row.id] = None
     return {erasure_id: list(deliveries) for erasure_id, deliveries in found.items()}
+
+
+def _addresses(hashes: set[bytes]) -> dict[bytes, str]:
+    """Return the addresses of these hashes that somebody was invited to, wants to have, or had before."""
+    held = reader().execute(_HELD).scalars() if hashes else ()
+    return {hashed: email for email in held if email and (hashed := email_hash(email)) in hashes}
 
 
 def _hashes(row: Row[Any]) -> Iterator[bytes]:

@@ -6,13 +6,14 @@ the request; `flask cron` goes on, and comes back for open deliveries, which nee
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Table, Uuid, and_, case, delete, exists, insert, literal, or_, select, update
 
 from delivery import audit, clock, idempotency
+from delivery.auth import addresses, invitations
 from delivery.auth.models import AuthSession
 from delivery.database import db, new_id, upsert
 from delivery.deliveries.forgetting import forget_people, forget_words, recipient_forgotten, sender_forgotten
@@ -47,7 +48,10 @@ def erase_traces(fact: UserErased) -> None:
 
 
 def erase_recipient(*, email: str | None, phone: str | None) -> UUID:
-    """Forget whoever has this address or number, in all deliveries that exist now; returns the erasure's id."""
+    """Forget whoever has this address or number, in all that exists now; returns the erasure's id.
+
+    An account that has the address is not touched: erasing it is another act.
+    """
     hashes = {"email_hash": email and email_hash(email), "phone_hash": phone and phone_hash(phone)}
     erasure = _new(kind=Kind.RECIPIENT, **hashes)
     db.session.execute(insert(_erasures).values(erasure))
@@ -57,10 +61,15 @@ def erase_recipient(*, email: str | None, phone: str | None) -> UUID:
         if value
     ]
     _remember(erasure["id"], or_(*theirs))
-    _work_on(erasure["id"], limit=AT_ONCE)
+    _work_on(erasure["id"], limit=AT_ONCE, **(_forget_address(email) if email else {}))
     erasure_id: UUID = erasure["id"]
     audit.record("recipient.erased", object_type="erasure", object_id=erasure_id)
     return erasure_id
+
+
+def erase_recipient_again(erasure_id: UUID, *, email: str | None, before: datetime) -> None:
+    """Go on with an erasure that a restored backup did not know; `email` is the address, where one was found."""
+    _work_on(erasure_id, limit=AT_ONCE, **(_forget_address(email, before=before) if email else {}))
 
 
 def go_on(limit: int) -> int:
@@ -74,6 +83,14 @@ def go_on(limit: int) -> int:
         if done < limit:
             done += _work_on(erasure_id, limit=limit - done)
     return done
+
+
+def _forget_address(email: str, *, before: datetime | None = None) -> dict[str, int]:
+    """Forget an address that is no account's own: as wanted, as former, as invited; and the answers that show it."""
+    wanted, former = addresses.forget(email, before=before)
+    invited = invitations.forget_address(email, before=before)
+    answers = idempotency.forget_mentions([*invited, *former])  # an account's answers showed what was its own
+    return {"addresses": len(wanted) + len(former), "invitations": len(invited), "answers": answers}
 
 
 def _sweep() -> None:

@@ -68,6 +68,10 @@ def _received(row: Row[Any]) -> dict[str, Any]:
     return {name: shown[name] for name in _RECEIVED}
 
 
+def _wanted(row: Row[Any]) -> dict[str, Any]:
+    return {"email": row.new_email}  # whose account it is, is not theirs to know
+
+
 def _event(row: Row[Any]) -> dict[str, Any]:
     return {"delivery_id": row.delivery_id, **event_out(row, staff=True)}
 
@@ -79,7 +83,8 @@ def _told(row: Row[Any]) -> dict[str, Any]:
 
 _WHO = bindparam("who", type_=Uuid())
 _sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c, OutboxMessage.__table__.c
-_keys, _former, _invitations = ApiKey.__table__.c, FormerEmail.__table__.c, Invitation.__table__.c
+_users, _keys, _former = User.__table__.c, ApiKey.__table__.c, FormerEmail.__table__.c
+_invitations = Invitation.__table__.c
 _deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
 _OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
 _EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
@@ -101,6 +106,7 @@ _RECEIVED = (
 # With a literal condition, so that each finds its partial index.
 _ALIVE = _deliveries.deleted_at.is_(None)
 _EMAIL, _PHONE = bindparam("email", type_=String()), bindparam("phone", type_=String())
+_INVITED = select(*(_invitations[name] for name in _INVITATION.split())).where(_invitations.email == _EMAIL)
 _THEIRS = or_(_deliveries.recipient_email == _EMAIL, _deliveries.recipient_phone == _PHONE)
 
 # About `who`, the id of an account.
@@ -144,5 +150,19 @@ OF_RECIPIENT = (
         .join(Delivery.__table__, _deliveries.id == _messages.recipient_id)
         .where(_THEIRS),
         (_messages.id,),
+    ),
+    Source("invitations", "Invitations to make an account.", _INVITED, (_invitations.id,)),
+    Source(
+        "wanted_addresses",
+        "Your address, where somebody asked for their account to have it.",
+        select(_users.id, _users.new_email).where(_users.new_email == _EMAIL),
+        (_users.id,),
+        _wanted,
+    ),
+    Source(
+        "former_addresses",
+        "Your address, where an account had it until a week ago.",
+        select(_former.id, _former.email, _former.changed_at).where(_former.email == _EMAIL),
+        (_former.id,),
     ),
 )

@@ -1,14 +1,19 @@
 """Strings that occur nowhere else, put into every personal field, and a look for them into every table."""
 
 import itertools
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import MetaData, create_engine, select
+from sqlalchemy import MetaData, create_engine, insert, select
 
+from delivery import clock
 from delivery.audit.models import AuditEntry
-from delivery.database import db
+from delivery.auth.models import Invitation
+from delivery.database import db, new_id, transaction
 from delivery.deliveries.models import Delivery
 from delivery.ops.housekeeping import Housekeeping
+from delivery.tokens import Purpose, issue
+from delivery.users.models import FormerEmail
+from tests.factories import PASSWORD
 
 _numbers = itertools.count(10)
 
@@ -61,6 +66,21 @@ def dump(url):
             }
     finally:
         engine.dispose()
+
+
+def hold(app, admin, canaries, *, wanting, leaving):
+    """Invite somebody, whose address one account wants to have and another had before; returns the link's token."""
+    body = {"email": canaries.email, "role": "courier", "name": canaries["invited"]}
+    response = admin.post("/api/invitations", json=body, headers={"Idempotency-Key": str(uuid4())})
+    assert response.status_code == 201, response.text
+    assert (
+        wanting.post("/api/auth/change-email", json={"email": canaries.email, "password": PASSWORD}).status_code == 202
+    )
+    former = {"id": new_id(), "user_id": UUID(leaving.user_id), "email": canaries.email, "changed_at": clock.now()}
+    with app.app_context(), transaction() as session:
+        session.execute(insert(FormerEmail).values(former))
+        nonce = session.get(Invitation, UUID(response.json["id"])).nonce
+        return issue(Purpose.INVITATION, {"id": response.json["id"], "nonce": nonce})
 
 
 def sightings(url, canaries):

@@ -5,14 +5,17 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
+from delivery import clock
 from delivery.database import db, transaction
 from delivery.deliveries.models import DeliveryEventDetail
 from delivery.idempotency import IdempotencyKey
 from delivery.notifications.models import OutboxMessage
 from delivery.privacy import services
+from delivery.users.models import FormerEmail, User
+from tests.auth.invitations import accept
 from tests.deliveries.chains import broken
 from tests.factories import delivery_in
-from tests.privacy.canaries import Canaries, entries, keep_house, row_of, sightings, url_of
+from tests.privacy.canaries import Canaries, entries, hold, keep_house, row_of, sightings, url_of
 from tests.web.answers import problem, wrong
 
 
@@ -82,6 +85,54 @@ def test_nothing_of_a_recipient_is_left_and_the_delivery_stays(app, people, shop
     assert now_is["recipient"] == {"name": "Erased", "email": None, "phone": None, "locale": "en"}
     assert now_is["destination"] == {"line1": "Erased", "city": "Bristol", "country": "GB"}
     assert broken(app) == []
+
+
+def test_nothing_is_left_of_who_was_invited_or_whose_address_was_wanted_or_had_before(
+    app, client, people, admin, grace
+):
+    wanting, leaving, other = people.customer(), people.customer(), Canaries("other")
+    token = hold(app, admin, grace, wanting=wanting, leaving=leaving)
+    hold(app, admin, other, wanting=people.customer(), leaving=leaving)
+    seen = {"invitations", "users", "former_emails", "idempotency_keys"}
+    assert {table for table, _ in sightings(url_of(app), grace)} == seen, "the test sees what there is"
+
+    done = erase(admin, email=grace.email)
+
+    assert sightings(url_of(app), grace) == []
+    assert (done["counts"], done["waiting"]) == ({"addresses": 2, "invitations": 1, "answers": 1}, 0)
+    assert done["finished_at"]
+    problem(accept(client, token), 400, "invalid_token")
+    with app.app_context():
+        one = db.session.get(User, UUID(wanting.user_id))
+        assert (one.new_email, one.email_nonce) == (None, None)
+        assert one.email
+    assert {table for table, _ in sightings(url_of(app), other)} == seen, "others are left alone"
+
+
+def test_an_account_that_has_the_address_is_left_alone(app, people, admin, grace):
+    owner = people.customer(name=grace["owner"], email=grace.email)
+    before = owner.get("/api/auth/me").json
+    erase(admin, email=grace.email)
+    assert owner.get("/api/auth/me").json == before
+
+
+def test_a_number_alone_touches_no_address(app, people, admin, grace):
+    hold(app, admin, grace, wanting=people.customer(), leaving=people.customer())
+    before = sightings(url_of(app), grace)
+    erase(admin, phone=grace.phone)
+    assert sightings(url_of(app), grace) == before
+
+
+def test_an_answer_that_shows_the_address_an_account_had_is_emptied(app, people, admin, grace):
+    body = {"name": "Kim", "email": grace.email, "role": "customer", "password": "correct horse battery"}
+    made = admin.post("/api/users", json=body, headers={"Idempotency-Key": "made"})
+    assert made.status_code == 201, made.text
+    with app.app_context(), transaction() as session:
+        session.get(User, UUID(made.json["id"])).email = "now@other.example"
+        session.add(FormerEmail(user_id=UUID(made.json["id"]), email=grace.email, changed_at=clock.now()))
+    assert {table for table, _ in sightings(url_of(app), grace)} == {"former_emails", "idempotency_keys"}
+    erase(admin, email=grace.email)
+    assert sightings(url_of(app), grace) == []
 
 
 def test_it_is_one_more_version_and_one_more_event_and_nobody_is_told(app, people, shop, admin, grace):

@@ -14,7 +14,7 @@ from delivery.privacy import sources
 from tests.auth.keys import made
 from tests.commands import run
 from tests.factories import PASSWORD, delivery_in
-from tests.privacy.canaries import Canaries, entries
+from tests.privacy.canaries import Canaries, entries, hold
 from tests.web.answers import problem
 
 FILES = {
@@ -163,6 +163,19 @@ def test_a_command_exports_a_recipient_who_has_no_account(app, people, ada, tmp_
         assert other.email not in str(held)
     assert [one.act for one in entries(app)] == ["recipient.exported"] * 2
     assert grace.email not in str([one.details for one in entries(app)])
+
+
+def test_a_command_exports_who_was_invited_and_whose_address_is_wanted_or_was_had(app, people, ada, tmp_path):
+    grace, other, leaving = Canaries("grace"), Canaries("other"), people.customer()
+    for who, wanting in ((grace, ada), (other, people.customer())):
+        hold(app, people.admin(), who, wanting=wanting, leaving=leaving)
+    run(app, "privacy", "export", "--email", grace.email, "--output", tmp_path / "x.zip")
+    held = unpacked((tmp_path / "x.zip").read_bytes())
+    [invitation], [former] = held["invitations"], held["former_addresses"]
+    assert (invitation["email"], invitation["name"], former["email"]) == (grace.email, grace["invited"], grace.email)
+    assert held["wanted_addresses"] == [{"email": grace.email}]
+    text = str(held)
+    assert not [word for word in (other.email, ada.user_id, leaving.user_id, "nonce") if word in text]
 
 
 @pytest.mark.parametrize("words", [[], ["--user", str(UUID(int=1)), "--email", "a@b.example"]])

@@ -20,7 +20,7 @@ from tests.commands import run, run_json
 from tests.conftest import close, settings
 from tests.deliveries.chains import broken
 from tests.factories import People, delivery_in
-from tests.privacy.canaries import Canaries, keep_house, sightings, url_of
+from tests.privacy.canaries import Canaries, hold, keep_house, sightings, url_of
 
 
 def copy_sqlite(url, new):
@@ -133,6 +133,31 @@ def test_what_was_erased_after_the_backup_is_erased_again(stage):
     size = restored.config["ERASURE_LIST"].stat().st_size
     keep_house(restored)
     assert restored.config["ERASURE_LIST"].stat().st_size == size, "the list knew them all"
+
+
+def test_who_was_invited_or_whose_address_was_wanted_or_had_before_is_erased_again(stage):
+    people, kim, later = People(stage.app), Canaries("kim"), Canaries("later")
+    admin, wanting, leaving = people.admin(), people.customer(), people.customer()
+    hold(stage.app, admin, kim, wanting=wanting, leaving=leaving)
+    backup = stage.restore()
+    for who in (kim, later):
+        assert admin.post("/api/privacy/erasures", json={"email": who.email}).status_code == 200
+    keep_house(stage.app)
+    assert sightings(url_of(stage.app), kim) == []
+
+    restored = stage.open(backup)
+    boss, customer = People(restored).admin(email="b@new.example"), People(restored).customer(email="c@new.example")
+    hold(restored, boss, later, wanting=customer, leaving=leaving)  # newer than the erasure
+    before = {table for table, _ in sightings(backup, later)}
+    rehearsed = run_json_with(restored, 0, "--dry-run")
+    assert (rehearsed["recipients"], rehearsed["deliveries"]) == (2, 0)
+    assert sightings(backup, kim), "a dry run changes nothing"
+    assert run_json_with(restored, 0) == {**rehearsed, "dry_run": False}
+    assert sightings(backup, kim) == []
+    assert {table for table, _ in sightings(backup, later)} == before - {"users"}, "what is newer is not touched"
+    with restored.app_context():
+        counts = {str(row.counts) for row in db.session.execute(select(Erasure)).scalars() if row.finished_at}
+        assert len(counts) == 2
 
 
 def run_json_with(app, code, *words):
