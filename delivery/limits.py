@@ -66,6 +66,7 @@ class Limit:
 
 SUBJECT, ADDRESS = "subject", "address"
 LOGIN, FORGOT, RESEND, CONFIRM, REGISTER, REFRESH = "login", "forgot", "resend", "confirm", "register", "refresh"
+ACCOUNT_MAIL = "account_mail"
 LIMITS: dict[str, Sequence[Limit]] = {
     LOGIN: (
         Limit(5, 15 * MINUTE, (SUBJECT, ADDRESS)),
@@ -78,6 +79,8 @@ LIMITS: dict[str, Sequence[Limit]] = {
     CONFIRM: (Limit(10, 10 * MINUTE, (ADDRESS,)),),
     REGISTER: (Limit(10, HOUR, (ADDRESS,)),),
     REFRESH: (Limit(60, HOUR, (SUBJECT,)),),
+    # Counted when a mail is sent, whatever was answered to those who had it written.
+    ACCOUNT_MAIL: (Limit(3, 6 * HOUR, (SUBJECT,)),),
 }
 TEXT_MESSAGE = "text_message"  # a setting says how many
 MOST_IN_A_ROW = 100
@@ -102,7 +105,7 @@ def take(action: str, subject: str | None = None, *, attempt_id: UUID | None = N
 
     Args:
         action: a key of LIMITS, or TEXT_MESSAGE.
-        subject: what it is about: an e-mail address, a session's id, a telephone number.
+        subject: what it is about: an e-mail address, the id of a session or account, a telephone number.
         attempt_id: when it may be tried again under this id, and counts once all the same.
 
     Raises:

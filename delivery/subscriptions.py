@@ -58,7 +58,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
 }
 COMPOSERS: Mapping[str, Composer] = {
     auth_messages.VERIFY: auth_messages.compose_verification,
-    auth_messages.TAKEN: auth_messages.compose_notice,
+    auth_messages.TAKEN: auth_messages.compose_taken,
     auth_messages.REVOKED: auth_messages.compose_notice,
     auth_messages.RESET: auth_messages.compose_reset,
     auth_messages.PASSWORD_CHANGED: auth_messages.compose_notice,

@@ -7,6 +7,7 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.sql.expression import bindparam
 
+from delivery import limits
 from delivery.auth.events import (
     EmailChanged,
     EmailChangeRequested,
@@ -20,6 +21,7 @@ from delivery.auth.invitations import state_of
 from delivery.auth.models import Invitation
 from delivery.auth.states import InvitationState
 from delivery.database import reader
+from delivery.errors import TooMany
 from delivery.notifications.channels import Letter, Suppress
 from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.rendering import letter
@@ -94,7 +96,19 @@ def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
     user = _recipient(message)
     if user is None or user.email_verified_at is not None:
         return Suppress("nothing_to_verify")
+    if _is_one_too_many(message):
+        return Suppress("too_many_mails")
     return _letter(message, user, link=_link_for(Purpose.VERIFY_EMAIL, user, user.verify_nonce))
+
+
+def compose_taken(message: ClaimedMessage) -> Letter | Suppress:
+    """Tell an owner that somebody tried to register with their address; by name if they have proven to be there."""
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
+    if user.email is None:
+        return Suppress("no_address")
+    if _is_one_too_many(message):
+        return Suppress("too_many_mails")
+    return _letter(message, user, name=user.name if user.email_verified_at else "")
 
 
 def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
@@ -142,6 +156,15 @@ def _recipient(message: ClaimedMessage) -> Any:
     """Return the account that a message is about; None where there is none, or none that is active."""
     user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one_or_none()
     return None if user is None or user.email is None or not user.active else user
+
+
+def _is_one_too_many(message: ClaimedMessage) -> bool:
+    """Count a mail that any stranger can cause: once, however often it is tried, and wherever it was asked for."""
+    try:
+        limits.take(limits.ACCOUNT_MAIL, str(message.recipient_id), attempt_id=message.id)
+    except TooMany:
+        return True
+    return False
 
 
 _PAGES = {

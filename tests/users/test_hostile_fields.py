@@ -93,7 +93,7 @@ def test_a_name_cannot_begin_a_header_or_run_a_script(people):
     markup = "<script>alert(1)</script>{{7*7}}"
     assert admin.post("/api/users", json={**BODY, "name": markup}).json["name"] == markup
     context = {"name": markup, "company": "Delivery", "link": "http://x"}
-    made = letter("verify_email", locale="en", channel="mail", address="a@b.example", context=context)
+    made = letter("already_registered", locale="en", channel="mail", address="a@b.example", context=context)
     assert isinstance(made, Letter)
     assert "<script" not in made.html
     assert "{{7*7}}" in made.text
@@ -180,7 +180,7 @@ def test_markup_in_a_name_is_text_in_every_mail_about_an_account(people):
     markup = '<img src=x onerror="alert(1)">&amp;{{7*7}}{% if 1 %}=cmd()'
     assert people.admin().post("/api/users", json={**BODY, "name": markup}).json["name"] == markup
     context = {"name": markup, "company": "Delivery", "link": "http://x", "role": "courier"}
-    for template in ("verify_email", "already_registered", "invitation"):
+    for template in ("already_registered", "session_revoked", "invitation"):
         made = letter(template, locale="en", channel="mail", address="a@b.example", context=context)
         assert "<img" not in made.html
         assert "&lt;img" in made.html
