@@ -6,7 +6,7 @@ The keys are keyed hashes of what was typed, whether or not such an account exis
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -18,7 +18,7 @@ from sqlalchemy import Index, LargeBinary, String, delete, insert, select, text,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, backend, db, new_id, now, transaction, upsert
-from delivery.errors import TooMany, Unavailable
+from delivery.errors import AppError, TooMany, Unavailable
 from delivery.tokens import keyed_hash
 from delivery.web.throttle import client_network
 
@@ -128,16 +128,22 @@ def take(action: str, subject: str | None = None, *, attempt_id: UUID | None = N
 
 
 @contextmanager
-def back_when_busy(taken: Taken) -> Iterator[None]:
-    """Give an attempt back when we are too busy to try it: our load is to lock nobody out."""
+def back_upon(error: type[AppError], taken: Taken) -> Iterator[None]:
+    """Give an attempt back when it comes to nothing for another reason than what is limited."""
     try:
         yield
-    except Unavailable:
+    except error:
         with transaction():
             db.session.execute(delete(_attempts).where(_attempts.c.id == taken.id))
-            shorter = update(_streaks).where(_streaks.c.subject == taken.subject, _streaks.c.count > 0)
-            db.session.execute(shorter.values(count=_streaks.c.count - 1))
+            if taken.action == LOGIN:
+                shorter = update(_streaks).where(_streaks.c.subject == taken.subject, _streaks.c.count > 0)
+                db.session.execute(shorter.values(count=_streaks.c.count - 1))
         raise
+
+
+def back_when_busy(taken: Taken) -> AbstractContextManager[None]:
+    """Give an attempt back when we are too busy to try it: our load is to lock nobody out."""
+    return back_upon(Unavailable, taken)
 
 
 def forgive(taken: Taken) -> None:

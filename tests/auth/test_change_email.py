@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
+from delivery import limits
 from delivery.audit.models import AuditEntry
 from delivery.auth.addresses import FORMER_KEPT_SECONDS
 from delivery.database import db
@@ -144,6 +145,24 @@ def test_a_wrong_password_is_a_wrong_field_and_counts(ada, client):
 def test_one_address_is_not_flooded(ada, people):
     answers = [ask(who).status_code for who in (ada, people.customer(), people.customer(), people.customer())]
     assert answers == [202, 202, 202, 429]
+
+
+def test_the_right_password_is_no_failed_login_when_the_address_has_had_enough(app, ada, people):
+    for who in (people.customer(), people.customer(), people.customer()):
+        ask(who)
+    assert [ask(ada).status_code for _ in range(7)] == 7 * [429]
+    with app.app_context():
+        mine = db.session.execute(select(limits.Attempt.action).where(limits.Attempt.action == limits.LOGIN)).all()
+        assert (mine, db.session.scalar(select(func.sum(limits.Streak.count)))) == ([], None)
+    assert ask(ada, "another@new.example").status_code == 202
+
+
+def test_a_wrong_password_does_not_spend_what_an_address_is_sent(app, ada):
+    for _ in range(4):
+        assert wrong(ask(ada, password="not my password")) == {"/password": "invalid"}
+    with app.app_context():
+        assert db.session.scalar(select(limits.Streak.count)) == 4, "the guesses count"
+    assert ask(ada).status_code == 202
 
 
 def test_a_repeat_under_a_key_asks_once(app, ada):

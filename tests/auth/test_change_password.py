@@ -3,14 +3,15 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from delivery import limits
 from delivery.audit.models import AuditEntry
 from delivery.auth import recovery
 from delivery.database import db, transaction
-from delivery.errors import Conflict, Unauthorized
+from delivery.errors import Conflict, Unauthorized, Unavailable
 from delivery.tokens import Purpose
+from delivery.users import passwords
 from delivery.users.models import User
 from tests.auth.links import link_token
 from tests.auth.signing_in import login, signed_in_again
@@ -52,6 +53,20 @@ def test_every_session_ends_and_the_new_password_signs_in(app, client, ada, mail
         problem(client.post("/api/auth/reset-password", json=body, **elsewhere()), 400, "invalid_token")
     assert [letter.subject for letter in mailbox()] == ["Your password has been changed"]
     assert acts(app) == ["password.changed"]
+
+
+def test_a_new_password_that_we_are_too_busy_to_hash_is_no_failed_login(app, client, ada, monkeypatch):
+    def busy(_):
+        raise Unavailable("Too many sign-ins at once; try again.", retry_after_seconds=2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passwords, "hash_password", busy)
+        for _ in range(7):
+            problem(change(ada), 503, "unavailable")
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(limits.Attempt)) == 0
+        assert db.session.scalar(select(limits.Streak.count)) == 0
+    assert change(ada).status_code == 200
 
 
 def test_a_wrong_password_is_a_wrong_field_and_counts(app, client, ada):

@@ -11,6 +11,7 @@ from delivery.auth.routes.blueprint import blp
 from delivery.auth.routes.pages import from_browser, or_page, page
 from delivery.auth.schemas import AddressIn, EmailChangeIn, TokenIn
 from delivery.database import transaction
+from delivery.errors import AppError
 from delivery.idempotency import heeds_key, transactional
 from delivery.users.schemas import Accepted
 from delivery.web import accepted, caller, no_content, public, signed_in
@@ -70,8 +71,10 @@ def change_email(body: dict[str, Any]) -> Response:
     The answer is the same whether the address is free or somebody else's.
     """
     user = recovery.owner(caller().id)
-    taken = recovery.prove(user, body["password"], pointer="/password")
-    limits.take(limits.RESEND, body["email"])
+    # First: when it is refused, the right password must not stay counted as a failed login.
+    asked = limits.take(limits.RESEND, body["email"])
+    with limits.back_upon(AppError, asked):  # nothing is sent
+        taken = recovery.prove(user, body["password"], pointer="/password")
     return _request_change(user, body["email"], taken=taken)
 
 

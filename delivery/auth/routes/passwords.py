@@ -70,8 +70,9 @@ def change_password(body: dict[str, Any]) -> Response:
     """Change your password; every session ends at once, this one too, and all links in mails are dead."""
     user = recovery.owner(caller().id)
     passwords.check_new(body["new_password"], own=(user.name, user.email), pointer="/new_password")
-    recovery.prove(user, body["current_password"], pointer="/current_password")
-    password_hash = passwords.hash_password(body["new_password"])
+    taken = recovery.prove(user, body["current_password"], pointer="/current_password")
+    with limits.back_when_busy(taken):
+        password_hash = passwords.hash_password(body["new_password"])
     with transaction():
         recovery.change(user, password_hash=password_hash, revoke_api_keys=body["revoke_api_keys"])
     return answer({"detail": "The password is changed. Every session has ended, this one too: sign in again."})
