@@ -32,6 +32,10 @@ _IN_STATE: dict[InvitationState, Sequence[Any]] = {
     InvitationState.REVOKED: (_all.revoked_at.is_not(None),),
 }
 
+# Whoever may not invite any more has not invited: an open link must not outlive the admin who sent it.
+_ADMINS = select(User.id).where(User.active, User.role == Role.ADMIN)
+_STANDS = (*_IN_STATE[InvitationState.OPEN], or_(_all.invited_by.is_(None), _all.invited_by.in_(_ADMINS)))
+
 
 def state_of(row: Row[Any]) -> InvitationState:
     """Return what became of an invitation; `row` has its columns."""
@@ -102,10 +106,10 @@ def open_one(token: str) -> Row[Any]:
     """Return the columns of the invitation that a link is for; reads only.
 
     Raises:
-        Malformed: forged, too old, used, revoked, or replaced by a newer one.
+        Malformed: forged, too old, used, revoked, replaced by a newer one, or sent by who is no active admin now.
     """
     claims = read(Purpose.INVITATION, token)
-    this = (_all.id == UUID(claims["id"]), _all.nonce == claims["nonce"], *_IN_STATE[InvitationState.OPEN])
+    this = (_all.id == UUID(claims["id"]), _all.nonce == claims["nonce"], *_STANDS)
     found = reader().execute(select(*_all).where(*this)).one_or_none()
     if found is None:
         raise invalid_token()
@@ -116,9 +120,10 @@ def accept(invitation: Row[Any], *, name: str, password_hash: str) -> Row[Any]:
     """Make the account that an invitation is for, verified already: whoever has the mail has the address.
 
     Raises:
-        Malformed: it was accepted, revoked or replaced meanwhile, or the address has an account by now.
+        Malformed: it was accepted, revoked or replaced meanwhile, its sender is no active admin any more, or the
+            address has an account by now.
     """
-    this = (_all.id == invitation.id, _all.nonce == invitation.nonce, *_IN_STATE[InvitationState.OPEN])
+    this = (_all.id == invitation.id, _all.nonce == invitation.nonce, *_STANDS)
     accepted = update(_invitations).where(*this).values(accepted_at=clock.now(), version=_all.version + 1)
     found = db.session.execute(accepted.returning(_all.id, _all.email, _all.role)).one_or_none()
     if found is None:

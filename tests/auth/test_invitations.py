@@ -231,6 +231,43 @@ def test_what_is_revoked_while_the_password_is_hashed_makes_no_account(client, a
     assert admin.get("/api/users?role=courier").json["items"] == []
 
 
+def end(people, who, how):
+    """Have another admin deactivate, demote or erase somebody."""
+    other, path = people.admin(), f"/api/users/{who.user_id}"
+    if how == "erased":
+        response = other.delete(path, headers=ANY)
+    else:
+        response = other.patch(path, json={"active": False} if how == "inactive" else {"role": "customer"}, headers=ANY)
+    assert response.status_code in {200, 204}, response.text
+
+
+@pytest.mark.parametrize("how", ["inactive", "demoted", "erased"])
+def test_a_link_does_not_outlive_the_admin_who_sent_it(client, people, admin, how):
+    made, others = invited(admin, role="admin"), invited(people.admin(), email="max@wheels.example", role="admin")
+    end(people, admin, how)
+    dead = refused(accept(client, made["token"]))
+    assert dead == refused(accept(client, "x"))
+    assert accept(client, others["token"]).status_code == 201
+
+
+@pytest.mark.parametrize("how", ["inactive", "demoted", "erased"])
+def test_an_admin_who_goes_while_the_password_is_hashed_makes_no_admin(client, people, admin, monkeypatch, how):
+    made, hash_password = invited(admin, role="admin"), passwords.hash_password
+    people.admin()
+
+    def slowly(password):
+        monkeypatch.undo()
+        end(people, admin, how)
+        return hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", slowly)
+    refused(accept(client, made["token"]))
+
+
+def test_an_invitation_by_command_is_nobodys_and_stands(app, client):
+    assert accept(client, later(app, role="admin")["token"]).json["role"] == "admin"
+
+
 def test_revoking_needs_the_version_and_is_done_once(app, admin):
     made = invite(admin)
     path = f"/api/invitations/{made['id']}"
