@@ -74,7 +74,14 @@ LIMITS: dict[str, Sequence[Limit]] = {
         Limit(30, HOUR, (SUBJECT,)),
         Limit(1000, 5 * MINUTE),
     ),
-    FORGOT: (Limit(2, HOUR, (SUBJECT,)), Limit(5, DAY, (SUBJECT,)), Limit(20, HOUR, (ADDRESS,))),
+    FORGOT: (
+        # From one place less than in all, so that one stranger does not spend what the owner needs.
+        Limit(2, HOUR, (SUBJECT, ADDRESS)),
+        Limit(5, DAY, (SUBJECT, ADDRESS)),
+        Limit(20, HOUR, (ADDRESS,)),
+        Limit(5, HOUR, (SUBJECT,)),
+        Limit(20, DAY, (SUBJECT,)),
+    ),
     RESEND: (Limit(3, 6 * HOUR, (SUBJECT,)), Limit(20, HOUR, (ADDRESS,))),
     CONFIRM: (Limit(10, 10 * MINUTE, (ADDRESS,)),),
     REGISTER: (Limit(10, HOUR, (ADDRESS,)),),

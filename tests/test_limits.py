@@ -49,6 +49,28 @@ def test_an_account_has_a_limit_over_all_addresses(tries):
     assert sum(bool(tries(limits.LOGIN, "ada@x.example", f"192.0.2.{number}")) for number in range(35)) == 30
 
 
+def test_a_stranger_does_not_spend_an_owners_resets(tries, travel):
+    """Two an hour and five a day from a place, five and twenty from all together."""
+    assert sum(bool(tries(limits.FORGOT, "ada@x.example", "192.0.2.66")) for _ in range(9)) == 2
+    assert tries(limits.FORGOT, "ada@x.example"), "the owner's own"
+    assert sum(bool(tries(limits.FORGOT, "ada@x.example", f"198.51.100.{number}")) for number in range(9)) == 2
+    asked = 5
+    for _ in range(5):
+        travel(hours=1, seconds=1)
+        asked += sum(bool(tries(limits.FORGOT, "ada@x.example", f"203.0.113.{number}")) for number in range(9))
+    assert asked == 20
+    assert tries(limits.FORGOT, "bob@x.example")
+
+
+def test_from_one_place_five_resets_a_day(tries, travel):
+    asked = 0
+    for _ in range(5):
+        asked += sum(bool(tries(limits.FORGOT, "ada@x.example")) for _ in range(3))
+        travel(hours=1, seconds=1)
+    assert asked == 5
+    assert tries(limits.FORGOT, "ada@x.example", "192.0.2.2")
+
+
 def test_a_customer_with_a_whole_ipv6_network_is_one(tries):
     assert sum(bool(tries(limits.LOGIN, "ada@x.example", f"2001:db8::{number:x}")) for number in range(1, 9)) == 5
     assert tries(limits.LOGIN, "ada@x.example", "2001:db8:0:1::1")
@@ -62,7 +84,7 @@ def test_the_answer_says_when_there_is_room_again(app, tries, travel):
     for _ in range(2):
         tries(limits.FORGOT, "ada@x.example")
         travel(minutes=10)
-    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.9"}), pytest.raises(TooMany) as caught:
+    with app.test_request_context(environ_base={"REMOTE_ADDR": "192.0.2.1"}), pytest.raises(TooMany) as caught:
         limits.take(limits.FORGOT, "ada@x.example")
     seconds = int(caught.value.headers["Retry-After"])
     assert 40 * 60 - 5 <= seconds <= 40 * 60

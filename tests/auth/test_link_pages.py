@@ -130,7 +130,7 @@ def test_a_weak_password_brings_the_form_back_and_says_why(app, client):
     assert submit(client, Purpose.RESET_PASSWORD, token).status_code == 200
 
 
-def test_too_many_tries_bring_the_form_back_with_when(app, client):
+def test_too_many_tries_bring_the_form_back_with_when(app, client, travel):
     token, one = link_token(app, ADDRESS, Purpose.RESET_PASSWORD), elsewhere()
     for _ in range(11):
         page = client.post("/api/auth/reset-password", data={"token": token, "password": "short"}, **one)
@@ -138,7 +138,10 @@ def test_too_many_tries_bring_the_form_back_with_when(app, client):
     assert int(page.headers["Retry-After"]) > 0
     text = is_sound(page)
     assert token in text
-    assert 'role="alert"' in text
+    assert '<p class="error" role="alert" id="error">Too many attempts. Try again in 10 minutes.</p>' in text
+    travel(minutes=9, seconds=30)
+    page = client.post("/api/auth/reset-password", data={"token": token, "password": "short"}, **one)
+    assert "Try again in 1 minute." in is_sound(page)
 
 
 @pytest.mark.parametrize("purpose", NONCES)

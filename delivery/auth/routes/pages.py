@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
+from math import ceil
 from typing import Any, TypeVar
 
 from flask import Response, current_app, render_template, request
@@ -58,7 +59,19 @@ def _again(name: str, error: AppError) -> Response:
     token = request.form.get("token")
     dead = error.status == HTTPStatus.BAD_REQUEST or "token" in wrong or not token
     field = next((one for one in ("name", "password") if one in wrong), "")
-    words = {"error": wrong.get(field, error.detail), "field": field, "name": request.form.get("name", "")}
+    words = {
+        "error": wrong.get(field, error.detail) + _when(error),
+        "field": field,
+        "name": request.form.get("name", ""),
+    }
     again = page(name, status=error.status, token=token, dead=dead, **words)
     again.headers.update(error.headers)
     return again
+
+
+def _when(error: AppError) -> str:
+    """Say when to try again, to whoever sees no headers."""
+    if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return ""
+    minutes = ceil(int(error.headers["Retry-After"]) / 60)
+    return f" Try again in {minutes} minute{'' if minutes == 1 else 's'}."
