@@ -6,6 +6,7 @@ from typing import Any
 from delivery.auth import api_keys, invitations
 from delivery.auth import messages as auth_messages
 from delivery.auth.events import (
+    ApiKeyCreated,
     ApiKeysRevoked,
     EmailChanged,
     EmailChangeRequested,
@@ -42,6 +43,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     EmailChanged: [_tell(auth_messages.email_changed)],
     InvitationSent: [_tell(auth_messages.invited)],
     AccessRevoked: [end_all],
+    ApiKeyCreated: [_tell(auth_messages.api_key_created)],
     ApiKeysRevoked: [api_keys.end_all],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
     UserLeft: [hold_back],
@@ -61,7 +63,8 @@ COMPOSERS: Mapping[str, Composer] = {
     auth_messages.TAKEN: auth_messages.compose_taken,
     auth_messages.REVOKED: auth_messages.compose_notice,
     auth_messages.RESET: auth_messages.compose_reset,
-    auth_messages.PASSWORD_CHANGED: auth_messages.compose_notice,
+    auth_messages.PASSWORD_CHANGED: auth_messages.compose_password_changed,
+    auth_messages.KEY_CREATED: auth_messages.compose_api_key_created,
     auth_messages.CHANGE_EMAIL: auth_messages.compose_change_email,
     auth_messages.EMAIL_CHANGED: auth_messages.compose_email_changed,
     auth_messages.INVITATION: auth_messages.compose_invitation,

@@ -11,14 +11,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, case, delete, func, insert, select, update
 
-from delivery import audit, clock
+from delivery import audit, clock, events
 from delivery.auth import key_secrets
-from delivery.auth.events import ApiKeysRevoked
+from delivery.auth.events import ApiKeyCreated, ApiKeysRevoked
 from delivery.auth.models import ApiKey, AuthSession
 from delivery.auth.queries import LIVE, LIVE_KEY
 from delivery.auth.states import Scope
 from delivery.database import db, new_id, now
-from delivery.errors import Conflict, Unauthorized, invalid_field
+from delivery.errors import Conflict, Forbidden, Unauthorized, invalid_field
 from delivery.users.models import User
 from delivery.web import Caller, Expected
 
@@ -29,8 +29,11 @@ _keys = ApiKey.__table__
 def create(by: Caller, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None) -> tuple[Row[Any], str]:
     """Make a key; returns it and its secret, which nobody can read again.
 
+    Publishes ApiKeyCreated.
+
     Raises:
         Conflict: the owner has AT_MOST keys that work already.
+        Forbidden: the owner's address is not confirmed.
         Invalid: it would expire in the past.
         Unauthorized: the session ended meanwhile.
     """
@@ -40,14 +43,18 @@ def create(by: Caller, *, name: str, scopes: Iterable[Scope], expires_at: dateti
     made, secret = _insert(by, name=name, scopes=sorted(set(scopes)), expires_at=expires_at)
     _check(by)
     audit.record("api_key.created", object_type="api_key", object_id=made.id, scopes=made.scopes)
+    events.publish(ApiKeyCreated(made.user_id, made.id))
     return made, secret
 
 
 def roll(by: Caller, key: Any, *, overlap_seconds: int, expected: Expected) -> tuple[Row[Any], str]:
     """Replace a key by a new one that may do the same; the old one works until the overlap ends.
 
+    Publishes ApiKeyCreated.
+
     Raises:
         Conflict: the old one does not work any more or was rolled before, or there would be too many.
+        Forbidden: the owner's address is not confirmed.
         PreconditionFailed: it changed since the caller read it.
         Unauthorized: the session ended meanwhile.
     """
@@ -75,6 +82,7 @@ def roll(by: Caller, key: Any, *, overlap_seconds: int, expected: Expected) -> t
         replaced_by=str(made.id),
         overlap_seconds=overlap_seconds,
     )
+    events.publish(ApiKeyCreated(made.user_id, made.id))
     return made, secret
 
 
@@ -139,10 +147,16 @@ def _check(by: Caller) -> None:
     """Look, now that nobody else can make or end one, whether the owner may have what was written."""
     mine = select(func.count()).where(_keys.c.user_id == by.id, LIVE_KEY).scalar_subquery()
     session = LIVE.where(AuthSession.id == by.session_id).exists()
-    count, signed_in = db.session.execute(select(mine, session)).one()
+    owner = select(User.email_verified_at).where(User.id == by.id).scalar_subquery()
+    count, signed_in, verified_at = db.session.execute(select(mine, session, owner)).one()
     if not signed_in:
         raise Unauthorized(
             "Your session ended at this moment; sign in again.", challenge='Bearer error="invalid_token"'
+        )
+    if verified_at is None:
+        # Whoever registered somebody else's address would leave a key behind for when its owner comes.
+        raise Forbidden(
+            "Confirm your address first: POST /api/auth/request-verification mails a link.", code="email_unverified"
         )
     if count > AT_MOST:
         raise Conflict(f"There are {AT_MOST} keys that work already; revoke one first.", code="too_many_keys")

@@ -40,6 +40,14 @@ class ApiKeysRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKeyCreated:
+    """An account has another API key, a new one or in place of one."""
+
+    user_id: UUID
+    key_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class EmailChangeRequested:
     """Somebody asked for their account to have another address."""
 

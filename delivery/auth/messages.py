@@ -4,11 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import limits
 from delivery.auth.events import (
+    ApiKeyCreated,
     EmailChanged,
     EmailChangeRequested,
     InvitationSent,
@@ -18,7 +19,8 @@ from delivery.auth.events import (
     VerificationRequested,
 )
 from delivery.auth.invitations import state_of
-from delivery.auth.models import Invitation
+from delivery.auth.models import ApiKey, Invitation
+from delivery.auth.queries import LIVE_KEY
 from delivery.auth.states import InvitationState
 from delivery.database import reader
 from delivery.errors import TooMany
@@ -34,7 +36,7 @@ from delivery.users.models import FormerEmail, User
 VERIFY, TAKEN, REVOKED = "verify_email", "already_registered", "session_revoked"
 RESET, PASSWORD_CHANGED = "reset_password", "password_changed"
 CHANGE_EMAIL, EMAIL_CHANGED = "change_email", "email_changed"
-INVITATION = "invitation"
+INVITATION, KEY_CREATED = "invitation", "api_key_created"
 _FACTS = select(
     User.id, User.name, User.email, User.locale, User.epoch, User.active, User.email_verified_at,
     User.verify_nonce, User.reset_nonce, User.new_email, User.email_nonce,
@@ -44,6 +46,12 @@ _FORMER = (
     select(User.name, User.locale, FormerEmail.email)
     .join(User, User.id == FormerEmail.user_id)
     .where(FormerEmail.id == bindparam("former_id"))
+)
+_KEYS = select(func.count()).select_from(ApiKey).where(ApiKey.user_id == bindparam("user_id"), LIVE_KEY)
+_KEY = (
+    select(User.name, User.locale, User.email, ApiKey.name.label("key_name"), ApiKey.hint)
+    .join(User, User.id == ApiKey.user_id)
+    .where(ApiKey.id == bindparam("key_id"))
 )
 _INVITATION = select(*Invitation.__table__.columns).where(Invitation.id == bindparam("id"))
 
@@ -66,6 +74,10 @@ def reset_requested(fact: PasswordResetRequested) -> list[NewMessage]:
 
 def password_changed(fact: PasswordChanged) -> list[NewMessage]:
     return [_message(fact.user_id, PASSWORD_CHANGED)]
+
+
+def api_key_created(fact: ApiKeyCreated) -> list[NewMessage]:
+    return [_message(fact.user_id, KEY_CREATED, key_id=str(fact.key_id))]
 
 
 def email_change_requested(fact: EmailChangeRequested) -> list[NewMessage]:
@@ -114,6 +126,23 @@ def compose_taken(message: ClaimedMessage) -> Letter | Suppress:
 def compose_notice(message: ClaimedMessage) -> Letter | Suppress:
     user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
     return Suppress("no_address") if user.email is None else _letter(message, user)
+
+
+def compose_password_changed(message: ClaimedMessage) -> Letter | Suppress:
+    """Say how many API keys still work, now that it is sent: a new password does not end them by itself."""
+    user = reader().execute(_FACTS, {"user_id": message.recipient_id}).one()
+    if user.email is None:
+        return Suppress("no_address")
+    return _letter(message, user, keys=reader().execute(_KEYS, {"user_id": user.id}).scalar_one())
+
+
+def compose_api_key_created(message: ClaimedMessage) -> Letter | Suppress:
+    """Name a new key by what its owner knows it by; one that ended meanwhile, too. An erased account has none."""
+    key_id = message.data.get("key_id")
+    key = reader().execute(_KEY, {"key_id": key_id and UUID(key_id)}).one_or_none()
+    if key is None or key.email is None:
+        return Suppress("no_address")
+    return _letter(message, key, key_name=key.key_name, hint=key.hint)
 
 
 def compose_reset(message: ClaimedMessage) -> Letter | Suppress:
@@ -185,7 +214,7 @@ def _link(purpose: Purpose, claims: dict[str, Any]) -> str:
     return f"{current_app.config['PUBLIC_BASE_URL']}/api/auth/{_PAGES[purpose]}?token={token}"
 
 
-def _letter(message: ClaimedMessage, user: Any, *, address: str | None = None, **words: str) -> Letter | Suppress:
+def _letter(message: ClaimedMessage, user: Any, *, address: str | None = None, **words: str | int) -> Letter | Suppress:
     return letter(
         message.template,
         locale=user.locale,

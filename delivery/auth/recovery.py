@@ -21,7 +21,7 @@ _OWNER = select(User.id, User.name, User.email, User.epoch, User.password_hash).
     User.id == bindparam("uid"), User.active
 )
 # With = and no IS NULL: a claim without a nonce finds nobody.
-_LINKED = select(User.id, User.name, User.email, User.epoch, User.reset_nonce).where(
+_LINKED = select(User.id, User.name, User.email, User.epoch, User.reset_nonce, User.email_verified_at).where(
     User.id == bindparam("uid"),
     User.epoch == bindparam("epoch"),
     User.reset_nonce == bindparam("nonce"),
@@ -57,13 +57,15 @@ def linked(token: str) -> Any:
 def reset(user: Any, *, password_hash: str, revoke_api_keys: bool) -> None:
     """Set the password of whoever `linked` returned; the address is proven with it.
 
+    Where it was not before, somebody else may have registered it: no key of theirs outlives the reset.
+
     Raises:
         Malformed: the link was used, or replaced, meanwhile.
     """
     verified = {"email_verified_at": func.coalesce(_users.c.email_verified_at, clock.now()), "verify_nonce": None}
     if not _set(user, _users.c.reset_nonce == user.reset_nonce, password_hash=password_hash, **verified):
         raise invalid_token()
-    _tell(user, "password.reset", revoke_api_keys=revoke_api_keys)
+    _tell(user, "password.reset", revoke_api_keys=revoke_api_keys or user.email_verified_at is None)
 
 
 def owner(user_id: UUID | None) -> Any:

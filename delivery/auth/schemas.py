@@ -11,7 +11,7 @@ from delivery.auth.models import LONGEST_USER_AGENT
 from delivery.auth.states import InvitationState, Scope
 from delivery.users.schemas import LONGEST_EMAIL, Email, Password, folded
 from delivery.users.states import Role
-from delivery.web import Flag, Line, Schema, Time, Whole
+from delivery.web import Flag, Line, Schema, Tick, Time, Whole
 from delivery.web.paging import PageArgs
 
 
@@ -93,7 +93,10 @@ class TokenIn(Schema):
 
 class ResetIn(TokenIn):
     password = Password(metadata={"example": "correct horse battery"})
-    revoke_api_keys = Flag(load_default=False, metadata={"description": "End the account's API keys, too."})
+    revoke_api_keys = Tick(
+        load_default=False,
+        metadata={"description": "End the account's API keys, too; they always end where its address was unconfirmed."},
+    )
 
 
 class PasswordChangeIn(Schema):

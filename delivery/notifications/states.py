@@ -52,6 +52,7 @@ ACCOUNT_MAILS: dict[str, int] = {
     "session_revoked": 24 * HOUR,
     "reset_password": 30 * MINUTE,
     "password_changed": 24 * HOUR,
+    "api_key_created": 24 * HOUR,
     "change_email": 24 * HOUR,
     "email_changed": 24 * HOUR,
     "invitation": 7 * 24 * HOUR,

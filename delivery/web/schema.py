@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import RAISE, fields, validate
 from marshmallow import Schema as MarshmallowSchema
+from webargs.multidictproxy import MultiDictProxy
 
 # Control and format characters that reorder, hide or break a line; RFC 9839 lists them as problematic.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -75,6 +76,15 @@ class Flag(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class Tick(Flag):
+    """A Flag that a form may send, too: all is text there, and a box without a tick is not sent."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if isinstance(data, MultiDictProxy):
+            value = {"true": True, "false": False}.get(value, value)
+        return super()._deserialize(value, attr, data, **options)
 
 
 class Time(fields.AwareDateTime):

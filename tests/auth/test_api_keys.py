@@ -4,14 +4,18 @@ import hashlib
 import re
 import zlib
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from delivery.auth import api_keys
 from delivery.auth.models import ApiKey
-from delivery.database import db
+from delivery.database import db, transaction
+from delivery.users.models import User
 from tests.auth.keys import KEYS, SECRET, made, using, works
+from tests.auth.links import PASSWORD, link_token, register
+from tests.auth.signing_in import login
 from tests.web.answers import problem, wrong
 from tests.web.hostile import EVERYTHING
 from tests.web.racing import race
@@ -184,6 +188,49 @@ def test_a_repeat_makes_no_second_key_and_hides_the_secret(api):
         for name in ("Location", "ETag", "Cache-Control"):
             assert again.headers[name] == first.headers[name]
     assert len(api.get(KEYS).json["items"]) == 3
+
+
+def test_the_owner_is_told_of_each_new_key_and_never_the_key(people, mailbox):
+    ada = people.customer(email="ada@shop.example")
+    key = made(ada, name="Shop <3")
+    new = ada.post(f"{KEYS}/{key['id']}/roll", json={}).json
+    letters = mailbox()
+    assert [(one.address, one.subject) for one in letters] == [
+        ("ada@shop.example", "There is a new API key of your account")
+    ] * 2
+    assert {one["hint"] for one in (key, new)} == {
+        one["hint"] for one in (key, new) for letter in letters if one["hint"] in letter.text
+    }
+    for letter in letters:
+        assert "Shop <3" in letter.text
+        assert "Shop &lt;3" in letter.html
+        for one in (key, new):
+            assert one["secret"][9:-4] not in letter.text + letter.html
+    problem(ada.post(KEYS, json={"name": "A", "scopes": []}), 422)
+    assert mailbox() == []
+
+
+def test_nobody_is_told_of_the_keys_of_an_erased_account(api, mailbox):
+    made(api)
+    assert api.delete(f"/api/users/{api.user_id}", headers=SEEN).status_code == 204
+    assert mailbox() == []
+
+
+def test_whose_address_is_not_confirmed_makes_no_keys(app, client, api):
+    key = made(api)
+    register(client, "eve@shop.example")
+    eve = {"Authorization": f"Bearer {login(client, 'eve@shop.example', PASSWORD).json['access_token']}"}
+    body = {"name": "A", "scopes": ["users:read"]}
+    refused = problem(client.post(KEYS, json=body, headers=eve), 403, "email_unverified")
+    assert "request-verification" in refused["detail"]
+    assert client.get(KEYS, headers=eve).json["items"] == []
+    assert client.post("/api/auth/verify-email", json={"token": link_token(app, "eve@shop.example")}).status_code == 204
+    assert client.post(KEYS, json=body, headers=eve).status_code == 201
+
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.id == UUID(api.user_id)).values(email_verified_at=None))
+    problem(api.post(f"{KEYS}/{key['id']}/roll", json={}), 403, "email_unverified")
+    assert api.get(f"{KEYS}/{key['id']}").json["rolled_at"] is None
 
 
 def test_every_act_is_in_the_audit_log(app, api, people):

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from delivery.tokens import Purpose
+from tests.auth.keys import key_of, works
 from tests.auth.links import NONCES, link_token, register
 from tests.web.answers import problem
 from tests.web.elsewhere import elsewhere
@@ -51,7 +52,7 @@ def is_sound(page):
     ids = re.findall(r'\sid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'<label for="([^"]+)"', text)) == set(
-        re.findall(r'<input type="password" id="([^"]+)"', text)
+        re.findall(r'<input type="(?:password|checkbox)" id="([^"]+)"', text)
     )
     for described in re.findall(r'aria-describedby="([^"]+)"', text):
         assert set(described.split()) <= set(ids)
@@ -128,6 +129,29 @@ def test_a_weak_password_brings_the_form_back_and_says_why(app, client):
         assert 'minlength="12"' in text
         assert not password or f'"{password}"' not in text, "what was typed does not come back"
     assert submit(client, Purpose.RESET_PASSWORD, token).status_code == 200
+
+
+def test_the_box_that_ends_keys_is_ticked_and_stays_as_it_was_left(app, client):
+    token = link_token(app, ADDRESS, Purpose.RESET_PASSWORD)
+
+    def box(page):
+        return re.search(r'<input type="checkbox"[^>]* name="revoke_api_keys" value="true"[^>]*>', page)[0]
+
+    assert " checked" in box(is_sound(look(client, Purpose.RESET_PASSWORD, token)))
+    for fields, ticked in (({"revoke_api_keys": "true"}, True), ({}, False)):
+        again = is_sound(submit(client, Purpose.RESET_PASSWORD, token, password="short", **fields))
+        assert (" checked" in box(again)) is ticked
+
+
+@pytest.mark.parametrize(("fields", "alive"), [({"revoke_api_keys": "true"}, False), ({}, True)])
+def test_the_box_ends_keys(app, client, people, fields, alive):
+    key = key_of(people.customer(email="grace@shop.example"))
+    token = link_token(app, "grace@shop.example", Purpose.RESET_PASSWORD)
+    refused = submit(client, Purpose.RESET_PASSWORD, token, revoke_api_keys="yes")
+    assert refused.status_code == 422
+    is_sound(refused)
+    assert submit(client, Purpose.RESET_PASSWORD, token, **fields).status_code == 200
+    assert works(key) is alive
 
 
 def test_too_many_tries_bring_the_form_back_with_when(app, client, travel):

@@ -14,6 +14,7 @@ from delivery.database import db, transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose, issue
 from delivery.users.models import User
+from tests.auth.keys import KEYS, key_of, made, works
 from tests.auth.links import PASSWORD as REGISTERED
 from tests.auth.links import link_of, link_token, register, token_of
 from tests.auth.signing_in import login, signed_in_again
@@ -224,7 +225,30 @@ def test_api_keys_end_only_when_it_is_asked_for(app, client, ada, monkeypatch):
         token = link_token(app, ADDRESS, Purpose.RESET_PASSWORD)
         assert reset(client, token, revoke_api_keys=asked).status_code == 204
         assert ended == [ada.user_id] * asked
-    assert wrong(reset(client, token, revoke_api_keys="yes")) == {"/revoke_api_keys": "invalid"}
+    for text in ("yes", "true", 1):
+        assert wrong(reset(client, token, revoke_api_keys=text)) == {"/revoke_api_keys": "invalid"}
+
+
+def test_no_key_of_whoever_registered_anothers_address_outlives_its_owners_reset(app, client, ada):
+    """From before keys needed a confirmed address; whoever has the mail now may be somebody else."""
+    key = key_of(ada)
+    with app.app_context(), transaction() as session:
+        session.execute(update(User).where(User.email == ADDRESS).values(email_verified_at=None))
+    assert works(key)
+    assert reset(client, link_token(app, ADDRESS, Purpose.RESET_PASSWORD), revoke_api_keys=False).status_code == 204
+    assert not works(key)
+
+
+@pytest.mark.parametrize(("revoke", "words"), [(False, "2 API keys of the account still work"), (True, None)])
+def test_the_notice_says_how_many_keys_still_work(app, ada, mailbox, revoke, words):
+    ended, *_ = (made(ada) for _ in "123")
+    ada.delete(f"{KEYS}/{ended['id']}")
+    mailbox()
+    token = link_token(app, ADDRESS, Purpose.RESET_PASSWORD)
+    assert reset(app.test_client(), token, revoke_api_keys=revoke).status_code == 204
+    [notice] = mailbox()
+    for text in (notice.text, notice.html):
+        assert words in text if words else "API key" not in text
 
 
 def test_five_an_hour_for_an_address_and_ten_tries_at_a_link(app, client, ada, travel):

@@ -25,7 +25,7 @@ GSM = set(
 )
 ABOUT_ACCOUNTS = [
     "verify_email", "already_registered", "session_revoked", "reset_password", "password_changed", "change_email",
-    "email_changed", "invitation",
+    "email_changed", "invitation", "api_key_created",
 ]  # fmt: skip
 ABOUT_DELIVERIES = sorted(
     {path.name.partition(".")[0] for path in TEMPLATES.glob("en/*") if not path.name.startswith("_")}
@@ -55,6 +55,9 @@ def context(audience="recipient", **changes):
         "public_note": "Rang twice.\nGate locked.",
         "name": "Ada O'Neil",
         "role": "courier",
+        "keys": 2,
+        "key_name": "Shop <3",
+        "hint": "dms_live_...x7Qd",
         "link": "https://delivery.example/api/auth/verify-email?token=abc.def-ghi&x=1",
     }
     return {**given, **changes}
@@ -88,6 +91,13 @@ def test_mails_about_accounts(template):
 
 def test_a_mail_to_an_address_that_nobody_confirmed_names_nobody():
     compare("already_registered.unverified.mail.txt", as_file(write("already_registered", name="")))
+
+
+@pytest.mark.parametrize(("keys", "words"), [(0, None), (1, "One API key of the account still works")])
+def test_a_new_password_speaks_of_keys_where_there_are_any(keys, words):
+    made = write("password_changed", keys=keys)
+    for text in (made.text, made.html):
+        assert words in text if words else "API key" not in text
 
 
 @pytest.mark.parametrize("template", ["out_for_delivery", "delivered", "attempt_failed"])

@@ -63,6 +63,7 @@ def _again(name: str, error: AppError) -> Response:
         "error": wrong.get(field, error.detail) + _when(error),
         "field": field,
         "name": request.form.get("name", ""),
+        "revoke_api_keys": request.form.get("revoke_api_keys", ""),
     }
     again = page(name, status=error.status, token=token, dead=dead, **words)
     again.headers.update(error.headers)

@@ -37,7 +37,7 @@ def request_password_reset(body: dict[str, Any]) -> Response:
 @blp.response(200, {"type": "string"}, content_type="text/html")
 def reset_password_page(args: dict[str, Any]) -> Response:
     """Show a page with a form for the new password; looking at it does not use the link up."""
-    return page("reset_password", token=args["token"])
+    return page("reset_password", token=args["token"], revoke_api_keys=True)
 
 
 @blp.route("/reset-password", methods=("POST",))
