@@ -101,7 +101,7 @@ CALLS = {
     "api-keys.revoke_all": delete("/api/users/{user_with_key}/api-keys"),
     "auth.accept_invitation_page": get("/api/auth/accept-invitation?token=x", by=None),
     "auth.accept_invitation": post("/api/auth/accept-invitation", _ACCEPT, by=None),
-    "invitations.invite": post("/api/invitations", {"email": "{free_address}", "role": "courier"}, by=ADMIN),
+    "invitations.invite": post("/api/invitations", {"email": "{free_address}", "role": "customer"}, by=ADMIN),
     "invitations.index": get("/api/invitations", by=ADMIN),
     "invitations.show": get("/api/invitations/{invitation}", by=ADMIN),
     "invitations.revoke": delete("/api/invitations/{invitation}", by=ADMIN),

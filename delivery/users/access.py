@@ -6,7 +6,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.database import reader
-from delivery.errors import NotFound
+from delivery.errors import Forbidden, NotFound
 from delivery.users.models import User
 from delivery.users.states import Part, Role
 from delivery.web import Caller
@@ -22,6 +22,17 @@ def parts_of(caller: Caller, user_id: UUID | None) -> frozenset[Part]:
     if caller.role == Role.ADMIN:
         parts.add(Part.ADMIN)
     return frozenset(parts)
+
+
+def check_role_given(caller: Caller | None, role: Role | None, *, to_new: bool) -> None:
+    """Let no API key give a role but the least to somebody new: with a stolen one, anybody could become an admin.
+
+    Raises:
+        Forbidden: a key would; only a person may.
+    """
+    by_key = caller is not None and caller.kind == "api_key"
+    if by_key and role is not None and not (to_new and role == Role.CUSTOMER):
+        raise Forbidden("No API key may give a role; sign in.", code="insufficient_scope")
 
 
 def user_for(caller: Caller, user_id: UUID | None, may: frozenset[str]) -> Row[tuple[object, ...]]:

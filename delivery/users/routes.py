@@ -11,7 +11,7 @@ from delivery.database import transaction
 from delivery.errors import Forbidden, invalid_field
 from delivery.idempotency import transactional
 from delivery.users import passwords, services
-from delivery.users.access import user_for
+from delivery.users.access import check_role_given, user_for
 from delivery.users.queries import users
 from delivery.users.schemas import Accepted, UserArgs, UserIn, UserOut, UserPage, UserPatch, user_out
 from delivery.users.states import Role
@@ -70,6 +70,7 @@ def register(body: dict[str, Any]) -> Response:
 
     Everybody but an admin gets the same 202, whether the address was free or not: the mail to it tells its owner.
     """
+    check_role_given(caller(), body["role"], to_new=True)
     by_admin = _by_admin()
     if body["role"] != Role.CUSTOMER and not by_admin:
         raise invalid_field("/role", "Only an admin may set the role.", code="forbidden")
@@ -125,7 +126,8 @@ def show(user: Any) -> Response:
 @if_match
 @transactional
 def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Change a user: yourself, or anybody as an admin."""
+    """Change a user: yourself, or anybody as an admin. No API key changes a role."""
+    check_role_given(caller(), body.get("role"), to_new=False)
     if body.keys() & _ADMIN_ONLY and caller().role != Role.ADMIN:
         raise Forbidden("Only an admin may change the role or whether an account is active.")
     return single(user_out(services.change(user.id, expected=expected, **body)))

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
@@ -10,7 +11,7 @@ from delivery.auth.models import ApiKey
 from delivery.database import transaction
 from delivery.users.models import User
 from tests.auth.keys import KEYS, key_of, made, using, works
-from tests.factories import delivery_in
+from tests.factories import PASSWORD, delivery_in
 from tests.web.answers import problem
 
 NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
@@ -94,6 +95,36 @@ def test_what_only_a_person_does_no_key_does(people):
         problem(response, 403, "insufficient_scope")
         assert "WWW-Authenticate" not in response.headers, "no scope would help"
     assert len(owner.get(KEYS).json["items"]) == 2
+
+
+@pytest.mark.parametrize("role", ["courier", "dispatcher", "admin"])
+def test_no_key_gives_a_role(people, role):
+    """A key of an admin that leaks would else make an admin without limits."""
+    admin, person = people.admin(), people.customer()
+    key, path = key_of(admin), f"/api/users/{person.user_id}"
+    new = {"name": "Eve", "email": "eve@shop.example", "password": PASSWORD}
+    for response in (
+        key.post("/api/users", json={**new, "role": role}),
+        key.post("/api/invitations", json={"email": "eve@shop.example", "role": role}),
+        key.patch(path, json={"role": role}, headers=SEEN),
+        key.patch(path, json={"name": "Eve", "role": "customer"}, headers=SEEN),
+        key.patch(f"/api/users/{admin.user_id}", json={"role": role}, headers=SEEN),
+    ):
+        assert problem(response, 403, "insufficient_scope")["detail"] == "No API key may give a role; sign in."
+    problem(key_of(person).post("/api/users", json={**new, "role": role}), 403, "insufficient_scope")
+    assert person.get(path).json["version"] == 1
+    assert admin.get("/api/users?q=eve@shop.example").json["items"] == []
+    assert admin.get("/api/invitations").json["items"] == []
+
+
+def test_a_key_of_an_admin_makes_and_changes_customers(people):
+    admin, person = people.admin(), people.customer()
+    key = key_of(admin, "users:write")
+    new = {"name": "Eve", "email": "eve@shop.example", "password": PASSWORD}
+    assert key.post("/api/users", json=new).json["role"] == "customer"
+    assert key.post("/api/invitations", json={"email": "kim@x.example", "role": "customer"}).status_code == 201
+    changed = key.patch(f"/api/users/{person.user_id}", json={"name": "Bo", "active": False}, headers=SEEN)
+    assert changed.status_code == 200
 
 
 def test_history_and_audit_log_name_the_key(app, people):

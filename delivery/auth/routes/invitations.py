@@ -14,6 +14,7 @@ from delivery.auth.schemas import AcceptIn, InvitationArgs, InvitationIn, Invita
 from delivery.database import transaction
 from delivery.idempotency import transactional
 from delivery.users import passwords
+from delivery.users.access import check_role_given
 from delivery.users.schemas import UserOut, user_out
 from delivery.web import (
     Blueprint,
@@ -46,6 +47,7 @@ def invite(body: dict[str, Any]) -> Response:
 
     It works whatever REGISTRATION says. An older invitation of the same address ends: the newest link alone works.
     """
+    check_role_given(caller(), body["role"], to_new=True)
     row = invitations.invite(**body, by=caller().id)
     return created(invitations.shown(row), location=f"/api/invitations/{row.id}")
 
