@@ -12,11 +12,11 @@ BUDGETS = {
     # Counting is 4; the token, its session and its successor 3.
     "auth.refresh": (8, 200),
     "auth.logout": (5, 204),
-    "auth.logout_all": (5, 204),
+    "auth.logout_all": (7, 204),
     "sessions.index": (2, 200),
     "sessions.end": (6, 204),
     "sessions.of_user": (3, 200),
-    "sessions.end_of_user": (6, 204),
+    "sessions.end_of_user": (8, 204),
     "auth.me": (2, 200),
     # A limit costs five: a lock for the subject and one for the address, a look, a row, and for passwords the streak.
     "auth.request_verification": (6, 202),

@@ -88,14 +88,11 @@ def end(session_id: UUID | None, *, user_id: UUID | None) -> bool:
     return bool(_end(_sessions.c.id == session_id, _sessions.c.user_id == user_id))
 
 
-def end_all_of(user_id: UUID | None) -> int:
-    """End every session of a user; returns how many there were."""
-    return _end(_sessions.c.user_id == user_id)
-
-
 def end_all(fact: AccessRevoked) -> None:
-    """End every session of a user whose access was revoked."""
-    end_all_of(fact.user_id)
+    """End every session of a user whose access was revoked; noted, with how many there were, where it is the act."""
+    count = _end(_sessions.c.user_id == fact.user_id)
+    if fact.in_itself:
+        audit.record("session.all_ended", object_type="user", object_id=fact.user_id, count=count)
 
 
 def purge(limit: int) -> int:

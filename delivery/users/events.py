@@ -35,6 +35,7 @@ class UserErased:
 
 @dataclass(frozen=True, slots=True)
 class AccessRevoked:
-    """All sessions of an account must end."""
+    """All sessions of an account must end; `in_itself`: nothing else was asked for, and it is noted as an act."""
 
     user_id: UUID
+    in_itself: bool = False

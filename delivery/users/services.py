@@ -84,7 +84,7 @@ def change(user_id: UUID, *, expected: Expected, **fields: Any) -> Row[Any]:
     return changed
 
 
-def end_sessions(user_id: UUID) -> None:
+def end_sessions(user_id: UUID | None) -> None:
     """End every session and every link of a user, who may sign in again.
 
     Publishes AccessRevoked.
@@ -93,9 +93,8 @@ def end_sessions(user_id: UUID) -> None:
         NotFound: erased meanwhile.
     """
     seen = _locked(user_id)
-    db.session.execute(update(_users).where(_users.c.id == user_id).values(epoch=seen.epoch + 1))
-    _record("session.all_ended", user_id)
-    events.publish(AccessRevoked(user_id))
+    db.session.execute(update(_users).where(_users.c.id == seen.id).values(epoch=seen.epoch + 1))
+    events.publish(AccessRevoked(seen.id, in_itself=True))
 
 
 def unlock(user_id: UUID) -> None:
@@ -210,7 +209,7 @@ def _by_id(user_id: UUID) -> Row[Any]:
     return db.session.execute(select(*_users.c).where(_users.c.id == user_id)).one()
 
 
-def _locked(user_id: UUID) -> Row[Any]:
+def _locked(user_id: UUID | None) -> Row[Any]:
     query = select(*_users.c).where(_users.c.id == user_id, _users.c.erased_at.is_(None)).with_for_update()
     row = db.session.execute(query).one_or_none()
     if row is None:

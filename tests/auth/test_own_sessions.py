@@ -8,6 +8,9 @@ from delivery.auth import services
 from delivery.auth.models import AuthSession
 from delivery.database import db, now, transaction
 from delivery.policy import POLICY
+from delivery.tokens import Purpose
+from delivery.users import passwords
+from tests.auth.links import link_token
 from tests.auth.signing_in import as_granted, login, refresh, signed_in_again
 from tests.factories import PASSWORD
 from tests.web.answers import problem, wrong
@@ -133,6 +136,46 @@ def test_logging_out_everywhere_ends_all_of_ones_sessions_and_no_others(ada, peo
     assert other.get("/api/auth/me").status_code == 200
     assert acts(admin)[-1] == ("session.all_ended", ada.user_id, ada.user_id, {"count": 2})
     assert login(ada.client, "ada@shop.example").status_code == 200
+
+
+def ends_everywhere(ada, admin, by):
+    path = f"/api/users/{ada.user_id}/sessions"
+    response = ada.post("/api/auth/logout-all") if by == "logout-all" else admin.delete(path)
+    assert response.status_code == 204, response.text
+
+
+@pytest.mark.parametrize("by", ["logout-all", "admin"])
+def test_a_login_that_overlaps_with_it_is_ended_too(app, ada, people, monkeypatch, by):
+    """The password has been checked, and its session is not there yet to be ended."""
+    real, admin = passwords.matches, people.admin()
+
+    def matches(*words):
+        right = real(*words)
+        monkeypatch.setattr(passwords, "matches", real)
+        ends_everywhere(ada, admin, by)
+        return right
+
+    monkeypatch.setattr(passwords, "matches", matches)
+    late = as_granted(ada, login(app.test_client(), "ada@shop.example").json)
+    assert passwords.matches is real, "it overlapped"
+    problem(late.get("/api/auth/me"), 401)
+    problem(refresh(late.client, late.refresh_token), 401)
+    assert signed_in_again(ada).get("/api/auth/me").status_code == 200
+
+
+@pytest.mark.parametrize("by", ["logout-all", "admin"])
+def test_links_in_mails_end_with_it(app, client, ada, people, by):
+    tokens = [link_token(app, "ada@shop.example", kind) for kind in (Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL)]
+    ends_everywhere(ada, people.admin(), by)
+    for path, token in zip(("reset-password", "confirm-email"), tokens, strict=True):
+        body = {"token": token} | ({"password": "another fine phrase"} if path == "reset-password" else {})
+        problem(client.post(f"/api/auth/{path}", json=body), 400, "invalid_token")
+
+
+def test_of_an_account_that_is_erased_at_this_moment_nothing_is_left_to_end(app, ada):
+    assert ada.delete(f"/api/users/{ada.user_id}", headers={"If-Match": "*"}).status_code == 204
+    with app.app_context(), transaction():
+        services.sign_out_everywhere(UUID(ada.user_id))
 
 
 def test_logging_out_is_noted(ada, people):

@@ -111,9 +111,11 @@ def test_each_act_names_the_command_line_as_its_author(app, ada):
     for verb, *words in CHANGES:
         assert change(app, ADA, verb, *words).exit_code == 0
     with app.app_context():
-        rows = entries(before=None, limit=100, act="user.*") + entries(before=None, limit=100, act="session.*")
+        ended = entries(before=None, limit=100, act="session.*")
+        rows = entries(before=None, limit=100, act="user.*") + ended
     told = {row.act for row in rows if row.actor_type == "cli" and str(row.object_id) == ada.user_id}
     assert told >= {"user.role_changed", "user.deactivated", "user.activated", "user.unlocked", "session.all_ended"}
+    assert [row.details for row in ended] == [{"count": 0}], "the role had ended them"
 
 
 def test_json_is_one_document_with_the_account(app, ada):

@@ -82,7 +82,7 @@ def logout() -> Response:
 @blp.response(204)
 @transaction()
 def logout_all() -> Response:
-    """End all of your sessions, this one too."""
+    """End all of your sessions, this one too, and all links in mails."""
     services.sign_out_everywhere(caller().id)
     return no_content()
 
