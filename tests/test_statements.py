@@ -46,9 +46,9 @@ BUDGETS = {
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (7, 200),
-    "users.delete": (27, 204),
+    "users.delete": (29, 204),
     "privacy.export": (17, 200),
-    "privacy.erase": (27, 204),
+    "privacy.erase": (29, 204),
     # Wanted, former and invited addresses are one each.
     "privacy.erase_recipient": (13, 202),
     "privacy.index": (2, 200),

@@ -41,6 +41,8 @@ def erase_traces(fact: UserErased) -> None:
     erasure_id = db.session.execute(by_user.with_for_update()).scalar_one()
     for table, owner in _ROWS_OF:
         db.session.execute(delete(table).where(owner == fact.user_id))
+    if fact.email:
+        addresses.forget(fact.email)
     for deleted in (_deliveries.c.deleted_at.is_(None), _deliveries.c.deleted_at.is_not(None)):  # an index for each
         _remember(erasure_id, _deliveries.c.owner_id == fact.user_id, deleted)
     answers = idempotency.forget_mentions([fact.user_id])

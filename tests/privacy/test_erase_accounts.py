@@ -67,6 +67,10 @@ def test_nothing_of_a_customer_is_left_and_their_deliveries_stay(app, people, sh
     with app.app_context(), transaction() as session:
         session.execute(insert(FormerEmail).values(former))
         session.execute(update(User).where(User.email == ada.email).values(new_email=ada["new"]))
+        # Somebody else wants the address, and had it once.
+        other = UUID(dispatcher.user_id)
+        session.execute(update(User).where(User.id == other).values(new_email=ada.email, email_nonce="0" * 32))
+        session.execute(insert(FormerEmail).values(user_id=other, email=ada.email, changed_at=clock.now()))
     assert len({table for table, _ in sightings(url_of(app), ada)}) >= 6, "the test sees what there is"
 
     assert erase(shop, shop).status_code == 204
