@@ -34,8 +34,10 @@ def _begin() -> None:
     g.started = time.monotonic()
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id().hex
-    g.log_binding = logs.bound(request_id=g.request_id)
-    g.log_binding.__enter__()
+    binding = logs.bound(request_id=g.request_id)
+    binding.__enter__()
+    # A stack: a request that is made while another is answered, in the same app context, shares its g.
+    g.setdefault("log_bindings", []).append(binding)
 
 
 def _end(response: Response) -> Response:
@@ -59,6 +61,6 @@ def _end(response: Response) -> Response:
 
 
 def _unbind(_error: BaseException | None) -> None:
-    binding = g.pop("log_binding", None)
-    if binding is not None:
-        binding.__exit__(None, None, None)
+    bindings = g.get("log_bindings")
+    if bindings:
+        bindings.pop().__exit__(None, None, None)

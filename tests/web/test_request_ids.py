@@ -1,7 +1,9 @@
 """X-Request-ID: taken, made where it is missing or bad, returned, and kept with what the request caused."""
 
+from flask import request
 from sqlalchemy import select
 
+from delivery import logs
 from delivery.database import db
 from delivery.notifications.models import OutboxMessage
 
@@ -39,3 +41,13 @@ def test_a_request_id_stands_on_the_event_and_on_its_messages(app, api):
     first, second = api.history(delivery)
     assert second["request_id"] == "the-cause"
     assert first["request_id"] not in {None, "the-cause"}
+
+
+def test_a_request_inside_another_leaves_no_id_behind(api):
+    def ask_again():
+        if request.path == "/api/auth/me":
+            assert api.get("/api/deliveries").status_code == 200
+
+    api.app.before_request_funcs[None].append(ask_again)
+    assert api.get("/api/auth/me").status_code == 200
+    assert logs.current_request_id() is None
