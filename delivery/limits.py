@@ -120,7 +120,7 @@ def take(action: str, subject: str | None = None, *, attempt_id: UUID | None = N
     """
     address = client_network()
     keys = {
-        SUBJECT: keyed_hash("limits.subject", subject.strip().lower()) if subject else None,
+        SUBJECT: _key_of(subject) if subject else None,
         ADDRESS: keyed_hash("limits.address", address) if address else None,
     }
     identity = attempt_id or new_id()
@@ -163,9 +163,13 @@ def forgive(taken: Taken) -> None:
 
 def forgive_all(subject: str) -> None:
     """Forget every failed login at a subject, wherever it came from: its owner has a new password."""
-    key = keyed_hash("limits.subject", subject.strip().lower())
+    key = _key_of(subject)
     db.session.execute(delete(_attempts).where(_attempts.c.action == LOGIN, _attempts.c.subject == key))
     db.session.execute(delete(_streaks).where(_streaks.c.subject == key))
+
+
+def _key_of(subject: str) -> bytes:
+    return keyed_hash("limits.subject", subject.strip().lower())
 
 
 def purge(limit: int) -> int:
