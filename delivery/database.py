@@ -23,8 +23,10 @@ from sqlalchemy import (
     Table,
     bindparam,
     create_engine,
+    delete,
     event,
 )
+from sqlalchemy import select as select_rows  # `select` is the module that polls sockets
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as _postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as _sqlite_insert
@@ -240,6 +242,13 @@ def before_commit(write: Callable[[list[Any]], None], item: Any) -> None:
 def after_commit(callback: Callable[[Any], None], argument: Any) -> None:
     """Call callback(argument) once after the current transaction has committed, however often it was asked for."""
     db.session().info[_AFTER_COMMIT][callback, argument] = None
+
+
+def delete_some(key: Any, *which: Any, limit: int) -> int:
+    """Delete up to `limit` rows of the table that `key` is the primary key of; returns how many there were."""
+    doomed = select_rows(key).where(*which).limit(limit).cte("doomed")
+    gone = delete(key.table).where(key.in_(select_rows(doomed))).returning(key)
+    return len(db.session.execute(gone).all())
 
 
 def backend() -> Literal["postgresql", "sqlite"]:

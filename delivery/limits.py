@@ -17,7 +17,7 @@ from flask import current_app
 from sqlalchemy import Index, LargeBinary, String, delete, insert, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from delivery.database import UTC, Base, backend, db, new_id, now, transaction, upsert
+from delivery.database import UTC, Base, backend, db, delete_some, new_id, now, transaction, upsert
 from delivery.errors import AppError, TooMany, Unavailable
 from delivery.tokens import keyed_hash
 from delivery.web.throttle import client_network
@@ -174,15 +174,10 @@ def _key_of(subject: str) -> bytes:
 
 def purge(limit: int) -> int:
     """Delete up to `limit` rows that no limit looks at any more; returns how many there were."""
-    count = 0
-    for table, key, column, seconds in (
-        (_attempts, _attempts.c.id, _attempts.c.at, KEPT_SECONDS),
-        (_streaks, _streaks.c.subject, _streaks.c.last_at, STREAK_KEPT_SECONDS),
-    ):
-        doomed = select(key).where(column < now(plus=-seconds)).limit(limit).cte("doomed")
-        gone = delete(table).where(key.in_(select(doomed))).returning(key)
-        count = max(count, len(db.session.execute(gone).all()))
-    return count
+    return max(
+        delete_some(_attempts.c.id, _attempts.c.at < now(plus=-KEPT_SECONDS), limit=limit),
+        delete_some(_streaks.c.subject, _streaks.c.last_at < now(plus=-STREAK_KEPT_SECONDS), limit=limit),
+    )
 
 
 def _wait_for_turn(keys: dict[str, bytes | None]) -> None:

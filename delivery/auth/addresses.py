@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import BindParameter, bindparam
 
 from delivery import audit, clock, events
 from delivery.auth.events import EmailChanged, EmailChangeRequested, VerificationRequested
-from delivery.database import db, new_id, now
+from delivery.database import db, delete_some, new_id, now
 from delivery.tokens import Purpose, invalid_token, read
 from delivery.users.models import FormerEmail, User
 
@@ -112,9 +112,7 @@ def forget(email: str, *, before: datetime | None = None) -> tuple[Sequence[UUID
 
 def purge(limit: int) -> int:
     """Delete up to `limit` addresses that people had before; returns how many there were."""
-    doomed = select(_former.c.id).where(_former.c.changed_at < now(plus=-FORMER_KEPT_SECONDS)).limit(limit)
-    gone = delete(_former).where(_former.c.id.in_(select(doomed.cte("doomed").c.id))).returning(_former.c.id)
-    return len(db.session.execute(gone).all())
+    return delete_some(_former.c.id, _former.c.changed_at < now(plus=-FORMER_KEPT_SECONDS), limit=limit)
 
 
 def _claims(purpose: Purpose, token: str) -> dict[str, Any]:

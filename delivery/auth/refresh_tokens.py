@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from delivery import clock
 from delivery.auth.models import RefreshToken
 from delivery.auth.queries import LIVE
-from delivery.database import db, now
+from delivery.database import db, delete_some, now
 from delivery.tokens import keyed_hash
 
 PREFIX = "rt_"  # tells a scanner of repositories what it has found
@@ -73,9 +73,7 @@ def is_unused(token: str) -> bool:
 
 def purge(limit: int) -> int:
     """Delete up to `limit` tokens that would have expired by now; returns how many there were."""
-    doomed = select(_tokens.c.hash).where(_tokens.c.expires_at < now()).limit(limit).cte("doomed")
-    gone = delete(_tokens).where(_tokens.c.hash.in_(select(doomed.c.hash))).returning(_tokens.c.hash)
-    return len(db.session.execute(gone).all())
+    return delete_some(_tokens.c.hash, _tokens.c.expires_at < now(), limit=limit)
 
 
 def hash_of(token: str) -> bytes:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Flask, current_app
 from flask_jwt_extended import create_access_token
-from sqlalchemy import ColumnElement, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, exists, insert, update
 
 from delivery import audit, clock, events
 from delivery.auth import refresh_tokens
@@ -15,7 +15,7 @@ from delivery.auth.access import TYPE
 from delivery.auth.events import RefreshTokenReused
 from delivery.auth.models import LONGEST_USER_AGENT, AuthSession, RefreshToken
 from delivery.auth.queries import LIVE, UNENDED
-from delivery.database import db, new_id, now
+from delivery.database import db, delete_some, new_id, now
 from delivery.extensions import jwt
 from delivery.users.events import AccessRevoked
 
@@ -102,9 +102,7 @@ def purge(limit: int) -> int:
     """
     tokens = refresh_tokens.purge(limit)
     empty = ~exists().where(RefreshToken.session_id == _sessions.c.id)
-    doomed = select(_sessions.c.id).where(_sessions.c.expires_at < now(), empty).limit(limit).cte("doomed")
-    gone = delete(_sessions).where(_sessions.c.id.in_(select(doomed.c.id))).returning(_sessions.c.id)
-    return max(tokens, len(db.session.execute(gone).all()))
+    return max(tokens, delete_some(_sessions.c.id, _sessions.c.expires_at < now(), empty, limit=limit))
 
 
 def _expiry(opened: datetime) -> datetime:
