@@ -22,7 +22,8 @@ from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, Delivery
 from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction
 from delivery.idempotency import forget
-from delivery.notifications.registry import Composer
+from delivery.notifications.events import AttemptFailed, MessageSettled
+from delivery.notifications.registry import Composer, each
 from delivery.notifications.services import NewMessage, add
 from delivery.privacy import services as privacy
 from delivery.users.events import AccessRevoked, AddressTaken, UserErased, UserLeft, UserRegistered
@@ -57,16 +58,18 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
     DeliveryEdited: [],  # nobody is told by default
+    MessageSettled: [],
+    AttemptFailed: [],
 }
 COMPOSERS: Mapping[str, Composer] = {
-    auth_messages.VERIFY: auth_messages.compose_verification,
-    auth_messages.TAKEN: auth_messages.compose_taken,
-    auth_messages.REVOKED: auth_messages.compose_notice,
-    auth_messages.RESET: auth_messages.compose_reset,
-    auth_messages.PASSWORD_CHANGED: auth_messages.compose_password_changed,
-    auth_messages.KEY_CREATED: auth_messages.compose_api_key_created,
-    auth_messages.CHANGE_EMAIL: auth_messages.compose_change_email,
-    auth_messages.EMAIL_CHANGED: auth_messages.compose_email_changed,
-    auth_messages.INVITATION: auth_messages.compose_invitation,
-    **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
+    auth_messages.VERIFY: each(auth_messages.compose_verification),
+    auth_messages.TAKEN: each(auth_messages.compose_taken),
+    auth_messages.REVOKED: each(auth_messages.compose_notice),
+    auth_messages.RESET: each(auth_messages.compose_reset),
+    auth_messages.PASSWORD_CHANGED: each(auth_messages.compose_password_changed),
+    auth_messages.KEY_CREATED: each(auth_messages.compose_api_key_created),
+    auth_messages.CHANGE_EMAIL: each(auth_messages.compose_change_email),
+    auth_messages.EMAIL_CHANGED: each(auth_messages.compose_email_changed),
+    auth_messages.INVITATION: each(auth_messages.compose_invitation),
+    **dict.fromkeys(delivery_messages.TEMPLATES, each(delivery_messages.compose)),
 }

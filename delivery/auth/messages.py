@@ -93,11 +93,12 @@ def invited(fact: InvitationSent) -> list[NewMessage]:
     return [_message(fact.invitation_id, INVITATION)]
 
 
-def _message(user_id: UUID, template: str, **data: str) -> NewMessage:
+def _message(recipient_id: UUID, template: str, **data: str) -> NewMessage:
     return NewMessage(
         channel=Channel.MAIL,
         audience="account",
-        recipient_id=user_id,
+        recipient_id=recipient_id,
+        owner_id=None if template == INVITATION else recipient_id,
         template=template,
         event=template,
         data=data,

@@ -56,6 +56,7 @@ def _messages(fact: DeliveryCreated | DeliveryMoved, event: str) -> Iterator[New
                     channel=channel,
                     audience=audience,
                     recipient_id=fact.owner_id if audience == SENDER else fact.delivery_id,
+                    owner_id=fact.owner_id,
                     template=event,
                     event=event,
                     locale=None if audience == SENDER else fact.recipient_locale,

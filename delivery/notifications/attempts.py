@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from sqlalchemy import bindparam, case, func, insert, literal, null, select, upd
 
 from delivery import logs
 from delivery.database import db, now
+from delivery.events import publish
+from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.held import ClaimedMessage, Result, still_held
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
 from delivery.notifications.states import JITTER, RETRY_AFTER_MAX_SECONDS, MessageState, Outcome
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Longer than any send (the channels' time-outs), short enough that a dead worker's messages go out within the minute.
 LEASE_SECONDS = 60
+
+_AS_USUAL = frozenset({Outcome.SENT, Outcome.DEFERRED, Outcome.SUPERSEDED, Outcome.SUPPRESSED})
 
 _messages, _attempts = OutboxMessage.__table__, OutboxAttempt.__table__
 _m, _a = _messages.c, _attempts.c
@@ -79,13 +84,23 @@ def settle(results: Sequence[Result]) -> set[UUID]:
     ours = [result for result in results if result.message.id in held]
     if finished := [_finish(result) for result in ours if result.message.after(result.outcome)[1] is None]:
         db.session.connection().execute(_FINISH, finished)
-    for result in ours:
-        _try_again(result)
+    states = {result.message.id: _try_again(result) or result.message.after(result.outcome)[0] for result in ours}
     if ours:
         db.session.connection().execute(_END, [_end(result) for result in ours])
     for result in ours:
         _log(result)
+        if result.outcome is not Outcome.DEFERRED:
+            publish(fact(result.message, states[result.message.id], error_class=result.error_class))
     return {result.message.id for result in results} - held
+
+
+def fact(message: Any, state: str, *, error_class: str | None) -> MessageSettled | AttemptFailed:
+    """Say what became of a message: a row of the outbox, or one in a worker's hands."""
+    kind = AttemptFailed if state == MessageState.PENDING else MessageSettled
+    names = (
+        "id", "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "data",
+    )  # fmt: skip
+    return kind(**{name: getattr(message, name) for name in names}, state=state, error_class=error_class)
 
 
 def _log(result: Result) -> None:
@@ -93,7 +108,7 @@ def _log(result: Result) -> None:
     message = result.message
     with logs.bound(request_id=message.request_id):
         logger.log(
-            logging.INFO if result.outcome is Outcome.SENT else logging.WARNING,
+            logging.INFO if result.outcome in _AS_USUAL else logging.WARNING,
             "message %s",
             result.outcome,
             extra={
@@ -123,14 +138,14 @@ def _report(result: Result) -> dict[str, str | None]:
     return {"provider_ref": result.provider_ref, "error_class": result.error_class, "error": result.error}
 
 
-def _try_again(result: Result) -> None:
-    """Put the message back for its next attempt; what would then be too late is dead now."""
+def _try_again(result: Result) -> MessageState | None:
+    """Put the message back for its next attempt, where there is one; what would then be too late is dead now."""
     _, base = result.message.after(result.outcome)
     if base is None:
-        return
-    due = now(plus=_wait(base, retry_after=result.retry_after_seconds))
+        return None
+    due = result.until or now(plus=_wait(base, retry_after=result.retry_after_seconds))
     too_late = _m.expires_at <= due
-    db.session.execute(
+    statement = (
         update(_messages)
         .where(_m.id == result.message.id)
         .values(
@@ -140,7 +155,9 @@ def _try_again(result: Result) -> None:
             **_NO_LEASE,
             **_report(result),
         )
+        .returning(_m.state)
     )
+    return MessageState(db.session.execute(statement).scalar_one())
 
 
 def _wait(base: float, *, retry_after: float | None) -> float:
@@ -150,7 +167,7 @@ def _wait(base: float, *, retry_after: float | None) -> float:
     return base * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  not a secret
 
 
-def release(messages: Sequence[ClaimedMessage], *, wait_seconds: float = 0) -> None:
+def release(messages: Sequence[ClaimedMessage], *, wait_seconds: float = 0, until: datetime | None = None) -> None:
     """Give messages back unsent; an attempt that was begun is recorded as released and not counted."""
     if not messages:
         return
@@ -158,7 +175,12 @@ def release(messages: Sequence[ClaimedMessage], *, wait_seconds: float = 0) -> N
     statement = (
         update(_messages)
         .where(still_held(messages))
-        .values(state=MessageState.PENDING, next_at=now(plus=wait_seconds), attempts=_m.attempts - begun, **_NO_LEASE)
+        .values(
+            state=MessageState.PENDING,
+            next_at=until or now(plus=wait_seconds),
+            attempts=_m.attempts - begun,
+            **_NO_LEASE,
+        )
         .returning(_m.id)
     )
     end_attempts(db.session.execute(statement).scalars().all(), Outcome.RELEASED)

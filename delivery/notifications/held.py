@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,20 +22,28 @@ class ClaimedMessage:
     channel: str
     audience: str
     recipient_id: UUID
+    owner_id: UUID | None
     delivery_id: UUID | None
     seq: int | None
     event: str
     template: str
     locale: str | None
+    lane: str
     data: dict[str, Any]
+    body: str | None
     attempts: int
     request_id: str | None
     lease_token: UUID
 
     @property
+    def about_delivery_to_person(self) -> bool:
+        """Is it news for a person, which newer news makes stale?"""
+        return self.delivery_id is not None and self.channel != Channel.WEBHOOK
+
+    @property
     def repeatable(self) -> bool:
         """May it reach its recipient twice, if need be?"""
-        return self.template in REPEATABLE
+        return self.channel == Channel.WEBHOOK or self.template in REPEATABLE
 
     def after(self, outcome: Outcome) -> tuple[MessageState, float | None]:
         """Return the state that this outcome leads to and the base seconds to wait, where there is another attempt."""
@@ -51,6 +60,8 @@ class Result:
     error_class: str | None = None
     error: str | None = None
     retry_after_seconds: float | None = None
+    # When it was put off to, where it was.
+    until: datetime | None = None
 
 
 def still_held(messages: Iterable[ClaimedMessage]) -> ColumnElement[bool]:

@@ -1,9 +1,17 @@
-"""The drain: claims what is due, has it worded, hands it off, sends it, and writes down what came of it."""
+"""The drain: claims what is due, has it worded, hands it off, sends it, and writes down what came of it.
+
+One thread talks to the database, others to the provider: while some letters are sent, the next are handed off.
+"""
 
 import logging
 import time
-from collections import deque
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
@@ -13,8 +21,9 @@ from delivery import limits, logs
 from delivery.database import transaction
 from delivery.errors import TooMany
 from delivery.jobs import job, pause, stopping
-from delivery.notifications import alarm, attempts, claims, registry
+from delivery.notifications import alarm, attempts, breakers, claims, registry
 from delivery.notifications.channels import (
+    Defer,
     Failure,
     Letter,
     Suppress,
@@ -28,10 +37,16 @@ from delivery.notifications.states import LADDERS, Channel, Outcome
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 DRAIN_SECONDS = 20
 BATCH_SIZE = 100
 # No send begins with less of the lease left: enough to connect and to send, each up to its time-out.
 LEASE_MARGIN_SECONDS = 35
+# How long to wait for half of what is under way to end, before fewer are handed off at a time.
+GATHER_SECONDS = 0.05
+# When to look again for an endpoint that has enough in hand.
+BUSY_SECONDS = 1.0
 # How long, in steps, the outcome of what was sent is held for a database that does not answer.
 PATIENCE_SECONDS = (0.5, 1, 2, 4, 8)
 _DATABASE_DOWN = (OperationalError, InterfaceError, PoolTimeoutError)
@@ -50,51 +65,66 @@ def deliver(channel: str, *, seconds: float) -> bool:
     end = time.monotonic() + seconds
     transport = registry.transport(channel)
     try:
-        while claimed := _claim(channel):
-            if len(claimed) == BATCH_SIZE:
-                alarm.wake(channel)  # enough for another worker
-            batch = _Batch(transport, claimed, end=end)
-            batch.run()
-            if batch.provider_down:
-                return False
-            if batch.out_of_time():
-                return True
-        return False
+        with ThreadPoolExecutor(transport.concurrency, thread_name_prefix=f"send-{channel}") as pool:
+            return _Drain(channel, transport, pool, end=end).run()
     finally:
         transport.close()
 
 
-def _claim(channel: str) -> list[ClaimedMessage]:
-    with transaction():
-        return claims.claim(channel, limit=BATCH_SIZE)
-
-
 @dataclass
-class _Batch:
-    """Claimed messages: the waiting ones, those in the provider's hands or about to be, and what came of the others."""
+class _Drain:
+    """Messages that this worker holds: waiting, in the provider's hands or about to be, and what came of the others."""
 
+    channel: str
     transport: Transport
-    waiting: list[ClaimedMessage]
+    pool: ThreadPoolExecutor
     end: float
-    handed: deque[tuple[ClaimedMessage, Letter]] = field(default_factory=deque)
+    waiting: list[ClaimedMessage] = field(default_factory=list)
+    under_way: dict[UUID, ClaimedMessage] = field(default_factory=dict)
+    done: SimpleQueue[tuple[ClaimedMessage, Result | None]] = field(default_factory=SimpleQueue)
+    # What came of messages that were sent, or tried; of those that there was nothing to send of; and those given up.
     results: list[Result] = field(default_factory=list)
+    verdicts: list[Result] = field(default_factory=list)
+    unsent: list[ClaimedMessage] = field(default_factory=list)
+    turns: int = 0
+    probing: bool = False
     provider_down: bool = False
     wait_seconds: float = 0.0
-    lease_end: float = 0.0
 
-    def out_of_time(self) -> bool:
-        return stopping() or time.monotonic() > self.end
-
-    def run(self) -> None:
+    def run(self) -> bool:
         """Send until nothing is left, time is up or the provider is down; then give back what was not sent."""
         try:
-            # What a slow provider left over of the last few goes back first: its lease is the older one.
-            while self.waiting and not self.handed and not self.provider_down and not self.out_of_time():
-                if self._connect():
+            while self._going_on() and (self._something_to_send() or self.under_way):
+                if not self.waiting or self.under_way or self._connect():
                     self._hand_off()
-                    self._send_handed()
+                    self._gather(len(self.under_way) // 2 if self.waiting else 0)
         finally:
             self._put_back()
+        return self._out_of_time() and not self.provider_down
+
+    def _out_of_time(self) -> bool:
+        return stopping() or time.monotonic() > self.end
+
+    def _going_on(self) -> bool:
+        return not self.provider_down and not self._out_of_time()
+
+    def _something_to_send(self) -> bool:
+        if self.waiting or (self.probing and (self.under_way or self.results)):
+            return bool(self.waiting)
+        key = breakers.key_of_provider(self.channel, self.transport.name)
+        limit = breakers.most_at_once(key, limit=BATCH_SIZE)
+        self.probing = limit == 1
+        if limit:
+            self._claim(limit)
+        return bool(self.waiting)
+
+    def _claim(self, limit: int) -> None:
+        """Claim the oldest and the newest in turn, so that news does not wait behind a long queue."""
+        newest = self.turns % 2 == 1
+        self.waiting = self._settling(lambda: claims.claim(self.channel, limit=limit, newest=newest)) or []
+        self.turns += 1
+        if len(self.waiting) > self.transport.hand_off_size:
+            alarm.wake(self.channel)  # enough for another worker
 
     def _connect(self) -> bool:
         """Connect; where that fails it counts as an attempt of one message, not of all."""
@@ -102,43 +132,121 @@ class _Batch:
             self.transport.open()
         except Unreachable as failure:
             with transaction():
-                for message in attempts.hand_off(self.waiting[:1], provider=self.transport.name):
-                    attempts.settle([self._failed(message, failure)])
+                tried = attempts.hand_off(self.waiting[:1], provider=self.transport.name)
+            self.results += [self._failed(message, failure) for message in tried]
             self.waiting = self.waiting[1:]
             return False
         return True
 
     def _hand_off(self) -> None:
         """Word the next few and put on record, before the provider can have them, that it may have them."""
-        few = self.waiting[: self.transport.hand_off_size]
+        few = self.waiting[: self.transport.hand_off_size - len(self.under_way)]
+        if not (few or self.results or self.verdicts):
+            return
         letters = self._word(few)
-        self.lease_end = time.monotonic() + attempts.LEASE_SECONDS - LEASE_MARGIN_SECONDS
-        with transaction():
-            attempts.settle(self.results)
-            worded = [message for message in few if message.id in letters]
-            held = attempts.hand_off(worded, provider=self.transport.name) if worded else []
-        self.results = []
-        self.waiting = self.waiting[len(few) :]
-        self.handed.extend((message, letters[message.id]) for message in held)
+        lease_end = time.monotonic() + attempts.LEASE_SECONDS - LEASE_MARGIN_SECONDS
+        given = self._settling(lambda: self._give([message for message in few if message.id in letters]))
+        if given is None:
+            return
+        held, busy = given
+        self.waiting = busy + self.waiting[len(few) :]
+        for message in held:
+            self.under_way[message.id] = message
+            self.pool.submit(copy_context().run, self._send, message, letters[message.id], lease_end)
+        if busy and not self.under_way:
+            self._give_up(busy)
 
-    def _word(self, messages: list[ClaimedMessage]) -> dict[UUID, Letter]:
+    def _give(self, worded: list[ClaimedMessage]) -> tuple[list[ClaimedMessage], list[ClaimedMessage]]:
+        """Begin attempts; return those begun, and what waits for its endpoint to have a place free."""
+        ready, busy = self._admit(worded)
+        return attempts.hand_off(ready, provider=self.transport.name) if ready else [], busy
+
+    def _admit(self, messages: list[ClaimedMessage]) -> tuple[list[ClaimedMessage], list[ClaimedMessage]]:
+        """Return what may be sent now, and what waits for its endpoint to have a place free."""
+        if self.channel != Channel.WEBHOOK or not messages:
+            return messages, []
+        ready, paused = breakers.admit(messages)
+        for until in set(paused.values()):
+            attempts.release([message for message in messages if paused.get(message.id) == until], until=until)
+        others = paused.keys() | {message.id for message in ready}
+        return ready, [message for message in messages if message.id not in others]
+
+    def _give_up(self, messages: list[ClaimedMessage]) -> None:
+        """Leave messages whose endpoints have enough in other workers' hands."""
+        with transaction():
+            attempts.release(messages, wait_seconds=BUSY_SECONDS)
+        self.waiting = [message for message in self.waiting if message not in messages]
+
+    def _word(self, messages: Sequence[ClaimedMessage]) -> dict[UUID, Letter]:
         letters = {}
-        for message in messages:
-            with logs.bound(request_id=message.request_id):
-                made = _letter(message)
+        for message, made in _worded(messages):
             if isinstance(made, Letter):
                 letters[message.id] = made
             else:
-                self.results.append(made)
+                self.verdicts.append(made)
         return letters
 
-    def _send_handed(self) -> None:
-        while self.handed and not self.provider_down and not self.out_of_time() and time.monotonic() < self.lease_end:
-            message, letter = self.handed.popleft()
-            with logs.bound(request_id=message.request_id):
-                self.results.append(self._send(message, letter))
+    def _settling(self, then: Callable[[], T]) -> T | None:
+        """Write down what came of messages and do the next thing, in one transaction.
 
-    def _send(self, message: ClaimedMessage, letter: Letter) -> Result:
+        Where the database refuses an outcome, the others are written down and the next thing is not done: None.
+        """
+        try:
+            with transaction():
+                attempts.settle(self.results + self.verdicts)
+                breakers.count(self.results, provider=self.transport.name)
+                done = then()
+        except _DATABASE_DOWN:
+            raise
+        except SQLAlchemyError:
+            if not (self.results or self.verdicts):
+                raise
+            logger.exception("the database refuses an outcome", extra={"count": len(self.results)})
+            self._settle_each()
+            return None
+        self.results, self.verdicts = [], []
+        return done
+
+    def _settle_each(self) -> None:
+        """Write one by one, so that what the database refuses of one message is not lost of the others."""
+        for result in self.results + self.verdicts:
+            try:
+                with transaction():
+                    attempts.settle([result])
+            except _DATABASE_DOWN:
+                raise
+            except SQLAlchemyError:
+                logger.exception("an outcome is lost", extra={"message_id": result.message.id})
+        self.results, self.verdicts = [], []
+
+    def _gather(self, at_most: int) -> None:
+        """Take what has been sent, until no more than so many are under way or others had better be handed off."""
+        end = time.monotonic() + GATHER_SECONDS
+        while len(self.under_way) > at_most and (left := end - time.monotonic()) > 0:
+            self._take_one(left)
+
+    def _take_one(self, seconds: float | None) -> None:
+        try:
+            message, result = self.done.get(timeout=seconds)
+        except Empty:
+            return
+        del self.under_way[message.id]
+        if result is None:
+            self.unsent.append(message)
+        else:
+            self.results.append(result)
+
+    def _send(self, message: ClaimedMessage, letter: Letter, lease_end: float) -> None:
+        """Send one letter; the work of the other threads."""
+        result = None
+        try:
+            if self._going_on() and time.monotonic() < lease_end:
+                with logs.bound(request_id=message.request_id):
+                    result = self._sent(message, letter)
+        finally:
+            self.done.put((message, result))
+
+    def _sent(self, message: ClaimedMessage, letter: Letter) -> Result:
         try:
             reference = self.transport.send(message.id, letter)
         except Failure as failure:
@@ -164,6 +272,8 @@ class _Batch:
 
     def _put_back(self) -> None:
         """Write down what was sent and release the rest; what was sent must not be forgotten lightly."""
+        while self.under_way:
+            self._take_one(None)
         for patience in PATIENCE_SECONDS:
             try:
                 self._write()
@@ -175,46 +285,55 @@ class _Batch:
         self._write()
 
     def _write(self) -> None:
-        unsent = [message for message, _ in self.handed] + self.waiting
-        try:
+        unsent = self.unsent + self.waiting
+        if self.results or self.verdicts:
+            self._settling(lambda: None)
+        if unsent:
             with transaction():
-                attempts.settle(self.results)
                 attempts.release(unsent, wait_seconds=self.wait_seconds)
-        except _DATABASE_DOWN:
-            raise
-        except SQLAlchemyError:
-            logger.exception("the database refuses an outcome", extra={"count": len(self.results)})
-            self._write_each(unsent)
-
-    def _write_each(self, unsent: list[ClaimedMessage]) -> None:
-        """Write one by one, so that what the database refuses of one message is not lost of the others."""
-        with transaction():
-            attempts.release(unsent, wait_seconds=self.wait_seconds)
-        for result in self.results:
-            try:
-                with transaction():
-                    attempts.settle([result])
-            except _DATABASE_DOWN:
-                raise
-            except SQLAlchemyError:
-                logger.exception("an outcome is lost", extra={"message_id": result.message.id})
 
 
 def _reference(given: str | None, letter: Letter) -> str | None:
     return given and without_address(printable(given), letter.address)[:100]
 
 
-def _letter(message: ClaimedMessage) -> Letter | Result:
-    """Have a message worded; what cannot be worded fails for good, visibly, and stands in nobody's way."""
+def _worded(messages: Sequence[ClaimedMessage]) -> Iterator[tuple[ClaimedMessage, Letter | Result]]:
+    """Have messages worded, those of one composer together."""
+    groups = defaultdict(list)
+    for message in messages:
+        groups[registry.composer(message.template)].append(message)
+    for compose, group in groups.items():
+        yield from _composed(compose, group)
+
+
+def _composed(
+    compose: registry.Composer, messages: Sequence[ClaimedMessage]
+) -> Iterator[tuple[ClaimedMessage, Letter | Result]]:
+    """Word messages; what cannot be worded fails for good, visibly, and stands in nobody's way."""
     try:
-        made = registry.composer(message.template)(message)
+        verdicts = compose(messages)
+        made = [(message, _verdict(message, verdicts[message.id])) for message in messages]
     except _DATABASE_DOWN:
         raise
     except Exception as error:
-        logger.exception("no words for a message", extra={"message_id": message.id, "channel": message.channel})
-        return Result(message, Outcome.PERMANENT, error_class="composer_failed", error=type(error).__name__)
+        if len(messages) > 1:
+            for message in messages:
+                yield from _composed(compose, [message])
+            return
+        [message] = messages
+        with logs.bound(request_id=message.request_id):
+            logger.exception("no words for a message", extra={"message_id": message.id, "channel": message.channel})
+        made = [
+            (message, Result(message, Outcome.PERMANENT, error_class="composer_failed", error=type(error).__name__))
+        ]
+    yield from made
+
+
+def _verdict(message: ClaimedMessage, made: registry.Verdict) -> Letter | Result:
     if isinstance(made, Suppress):
         return Result(message, Outcome.SUPPRESSED, error_class=made.reason)
+    if isinstance(made, Defer):
+        return Result(message, Outcome.DEFERRED, error_class=made.reason, until=made.until)
     return _within_limit(message, made)
 
 

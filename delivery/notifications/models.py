@@ -11,6 +11,7 @@ from delivery.database import UTC, Base, Json, new_id
 from delivery.notifications.states import Channel, MessageState
 
 _OPEN = text("state IN ('pending', 'sending')")
+_OPEN_WEBHOOK = text("channel = 'webhook' AND state IN ('pending', 'sending')")
 
 
 def _one_of(column: str, values: type[Channel] | type[MessageState]) -> CheckConstraint:
@@ -21,8 +22,8 @@ def _one_of(column: str, values: type[Channel] | type[MessageState]) -> CheckCon
 class OutboxMessage(Base):
     """One message to one recipient through one channel; the truth about whether it was sent.
 
-    The recipient is an id (a user's; a delivery's, for the person who receives it), never an address: the
-    address is looked up when the message is sent, so that erasure and opt-out reach queued rows too.
+    The recipient is an id (a user's; a delivery's, for the person who receives it; an endpoint's), never an address:
+    the address is looked up when the message is sent, so that erasure and opt-out reach queued rows too.
     """
 
     __tablename__ = "outbox_messages"
@@ -49,6 +50,14 @@ class OutboxMessage(Base):
         Index("ix_outbox_messages_lane", "lane", "id", postgresql_where=_OPEN, sqlite_where=_OPEN),
         Index("ix_outbox_messages_delivery", "delivery_id", "id"),
         Index("ix_outbox_messages_recipient", "recipient_id", "id"),
+        Index("ix_outbox_messages_owner", "owner_id", "id"),
+        # Webhooks are claimed endpoint by endpoint, so that a slow one stands in nobody's way.
+        Index(
+            "ix_outbox_messages_endpoint",
+            "recipient_id", "next_at",
+            postgresql_where=_OPEN_WEBHOOK,
+            sqlite_where=_OPEN_WEBHOOK,
+        ),
         Index("ix_outbox_messages_state", "state", "id"),
     )  # fmt: skip
 
@@ -56,6 +65,8 @@ class OutboxMessage(Base):
     channel: Mapped[str] = mapped_column(String(10))
     audience: Mapped[str] = mapped_column(String(12))
     recipient_id: Mapped[UUID]
+    # The account whose delivery, endpoint or own affair it is.
+    owner_id: Mapped[UUID | None]
     delivery_id: Mapped[UUID | None]
     seq: Mapped[int | None]
     event: Mapped[str] = mapped_column(String(40))
@@ -65,6 +76,8 @@ class OutboxMessage(Base):
     # First in, first out within a lane; other lanes pass.
     lane: Mapped[str] = mapped_column(String(100))
     data: Mapped[dict[str, Any]] = mapped_column(Json)
+    # What a webhook says, frozen: receivers verify these bytes. Letters to people are worded when they are sent.
+    body: Mapped[str | None] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(12), default=MessageState.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     # When the next attempt is due; while a worker holds the row, when its lease ends.
@@ -99,3 +112,14 @@ class OutboxAttempt(Base):
     provider_ref: Mapped[str | None] = mapped_column(String(100))
     error_class: Mapped[str | None] = mapped_column(String(40))
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class Breaker(Base):
+    """How many attempts failed in a row at a provider (`mail:smtp`) or an endpoint (`webhook:<id>`)."""
+
+    __tablename__ = "breakers"
+
+    key: Mapped[str] = mapped_column(String(60), primary_key=True)
+    failures: Mapped[int]
+    paused_until: Mapped[datetime | None] = mapped_column(UTC)
+    changed_at: Mapped[datetime] = mapped_column(UTC)

@@ -1,17 +1,19 @@
 """What the app gave the outbox: who words a message, and which provider carries each channel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from flask import Config, Flask, current_app
 
-from delivery.notifications.channels import Letter, Suppress, Transport
+from delivery.notifications.channels import Defer, Letter, Suppress, Transport
 from delivery.notifications.channels.console import ConsoleTransport
 from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.states import Channel
 
-# Run when a message is sent, outside any transaction: looks up the address and the facts, mints links.
-Composer = Callable[[ClaimedMessage], Letter | Suppress]
+Verdict = Letter | Suppress | Defer
+# Run when messages of a template are sent, outside any transaction: looks up addresses and facts, mints links.
+Composer = Callable[[Sequence[ClaimedMessage]], Mapping[UUID, Verdict]]
 _KEY = "delivery.notifications"
 
 
@@ -25,17 +27,21 @@ def init_app(
     app: Flask, composers: Mapping[str, Composer], *, transports: Mapping[Channel, Transport] | None = None
 ) -> None:
     """Give the app its composers, by template, and its transports: those that the settings name, or the given ones."""
-    chosen = {Channel.MAIL: _mail(app.config), Channel.SMS: _sms(app.config)} if transports is None else transports
-    app.extensions[_KEY] = Registry(composers, chosen)
+    app.extensions[_KEY] = Registry(composers, _chosen(app.config) if transports is None else transports)
+
+
+def each(compose: Callable[[ClaimedMessage], Verdict]) -> Composer:
+    """Make a composer of a function that words one message."""
+    return lambda messages: {message.id: compose(message) for message in messages}
 
 
 def composer(template: str) -> Composer:
-    """Return the function that words this template.
+    """Return the function that words this template; of one that nobody knows, it raises KeyError."""
+    return _registry().composers.get(template, _no_composer)
 
-    Raises:
-        KeyError: there is none.
-    """
-    return _registry().composers[template]
+
+def _no_composer(messages: Sequence[ClaimedMessage]) -> Mapping[UUID, Verdict]:
+    raise KeyError(messages[0].template)
 
 
 def transport(channel: str) -> Transport:
@@ -46,6 +52,10 @@ def transport(channel: str) -> Transport:
 def _registry() -> Registry:
     registry: Registry = current_app.extensions[_KEY]
     return registry
+
+
+def _chosen(config: Config) -> dict[Channel, Transport]:
+    return {Channel.MAIL: _mail(config), Channel.SMS: _sms(config), Channel.WEBHOOK: ConsoleTransport("webhook")}
 
 
 # Imported where they are used: each brings a library that nobody else needs.

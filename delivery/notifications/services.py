@@ -28,7 +28,8 @@ _EXPIRY = case(*((bindparam(f"lives_{seconds}", type_=Boolean), now(plus=seconds
 _ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
-    "channel", "audience", "recipient_id", "delivery_id", "seq", "event", "template", "locale", "lane", "data",
+    "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "locale", "lane",
+    "data", "body",
 )  # fmt: skip
 
 
@@ -36,8 +37,9 @@ _COPIED = (
 class NewMessage:
     """A message to be told to one recipient through one channel.
 
-    `recipient_id` is a user's id, or a delivery's for the person who receives it; never an address. `data` is plain
-    JSON without secrets or personal data.
+    `recipient_id` is a user's id, a delivery's for the person who receives it, or an endpoint's; never an address.
+    `owner_id` is the account's whose delivery, endpoint or own affair it is. `data` is plain JSON without secrets or
+    personal data, `body` what a webhook says.
     """
 
     channel: Channel
@@ -45,10 +47,12 @@ class NewMessage:
     recipient_id: UUID
     template: str
     event: str
+    owner_id: UUID | None = None
     locale: str | None = None
     delivery_id: UUID | None = None
     seq: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    body: str | None = None
 
 
 def add(messages: Iterable[NewMessage]) -> None:
@@ -69,6 +73,7 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "channel": message.channel,
         "audience": message.audience,
         "recipient_id": message.recipient_id,
+        "owner_id": message.owner_id,
         "delivery_id": message.delivery_id,
         "seq": message.seq,
         "event": message.event,
@@ -76,6 +81,7 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "locale": message.locale,
         "lane": f"{message.channel}:{message.recipient_id}:{message.delivery_id or ''}",
         "data": dict(message.data),
+        "body": message.body,
         "state": MessageState.PENDING,
         "attempts": 0,
         "request_id": logs.current_request_id(),

@@ -6,6 +6,7 @@ from enum import StrEnum
 class Channel(StrEnum):
     MAIL = "mail"
     SMS = "sms"
+    WEBHOOK = "webhook"
 
 
 class MessageState(StrEnum):
@@ -30,6 +31,8 @@ class Outcome(StrEnum):
     UNCERTAIN = "uncertain"
     SUPPRESSED = "suppressed"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    DEFERRED = "deferred"
     RELEASED = "released"
     LEASE_LOST = "lease_lost"
 
@@ -44,7 +47,11 @@ MINUTE, HOUR = 60, 3600
 LADDERS: dict[Channel, tuple[int, ...]] = {
     Channel.MAIL: (0, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR),
     Channel.SMS: (0, 30, 5 * MINUTE, 30 * MINUTE),
-}
+    # The example of the Standard Webhooks specification: 75.6 hours in all.
+    Channel.WEBHOOK: (
+        0, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
+    ),
+}  # fmt: skip
 # Mails about an account, and for how long after its request each is of use.
 ACCOUNT_MAILS: dict[str, int] = {
     "verify_email": 24 * HOUR,
@@ -67,6 +74,18 @@ def lifetime_seconds(channel: str, template: str) -> int | None:
     return ACCOUNT_MAILS.get(template)
 
 
+# A message that waits holds back what comes after it in its lane. For a person it holds no longer once it has failed so
+# often, is so old or was put off, and is then superseded: nobody wants `out for delivery` after `delivered`.
+STALE_ATTEMPTS, STALE_SECONDS = 2, 15 * MINUTE
+# A failing webhook holds its lane for so long, then lets others pass.
+HOLD_SECONDS = 10 * MINUTE
+# Why a message was put off, where it was not for a failure.
+QUIET_HOURS = "quiet_hours"
+
+# So many failures in a row pause a provider or an endpoint for so long.
+BREAKER_FAILURES, BREAKER_SECONDS = 10, 60
+ENDPOINT_CONCURRENCY = 2
+
 JITTER = 0.2
 RETRY_AFTER_MAX_SECONDS = 24 * HOUR
 
@@ -80,6 +99,7 @@ _SETTLED: dict[Outcome, MessageState] = {
     Outcome.UNCERTAIN: MessageState.UNCERTAIN,
     Outcome.SUPPRESSED: MessageState.SUPPRESSED,
     Outcome.EXPIRED: MessageState.DEAD,
+    Outcome.SUPERSEDED: MessageState.SUPERSEDED,
 }
 
 
@@ -88,6 +108,8 @@ def after(outcome: Outcome, *, channel: Channel, attempts: int, repeatable: bool
 
     `attempts` counts this one. An uncertain message is tried again only where twice is harmless.
     """
+    if outcome is Outcome.DEFERRED:
+        return MessageState.PENDING, 0
     if outcome is Outcome.TEMPORARY or (outcome is Outcome.UNCERTAIN and repeatable):
         ladder = LADDERS[channel]
         if attempts < len(ladder):

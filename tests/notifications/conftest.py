@@ -12,6 +12,7 @@ from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.channels import Letter
 from delivery.notifications.channels.memory import MemoryTransport
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
+from delivery.notifications.registry import each
 from delivery.notifications.services import NewMessage, add
 from delivery.notifications.states import Channel
 from delivery.users.models import User
@@ -21,7 +22,7 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 # A template that may be sent twice, and one that may not.
-REPEATABLE, ONCE = "verify_email", "created"
+REPEATABLE, ONCE, WEBHOOK = "verify_email", "created", "webhook"
 
 
 def plain_letter(message):
@@ -44,9 +45,11 @@ class Outbox:
 
     def __init__(self, app):
         self.app = app
-        self.composers = {ONCE: plain_letter, REPEATABLE: plain_letter}
+        self.composers = dict.fromkeys((ONCE, REPEATABLE, WEBHOOK), each(plain_letter))
         self.mail, self.sms = MemoryTransport(), MemoryTransport(hand_off_size=1)
-        notifications.init_app(app, self.composers, transports={Channel.MAIL: self.mail, Channel.SMS: self.sms})
+        self.webhook = MemoryTransport(hand_off_size=16, concurrency=16)
+        transports = {Channel.MAIL: self.mail, Channel.SMS: self.sms, Channel.WEBHOOK: self.webhook}
+        notifications.init_app(app, self.composers, transports=transports)
 
     def add(self, *messages):
         """Commit messages and return their ids, in order."""

@@ -9,6 +9,7 @@ from delivery import limits
 from delivery.database import db, transaction
 from delivery.notifications import jobs as drains
 from delivery.notifications.channels import Failure, Letter, Unreachable
+from delivery.notifications.registry import each
 from delivery.notifications.services import resend
 from delivery.notifications.states import Channel
 from tests.notifications.conftest import ONCE
@@ -24,7 +25,7 @@ def app(make_app):
 
 @pytest.fixture
 def outbox(outbox):
-    outbox.composers[ONCE] = lambda message: Letter(message.data.get("to", NUMBER), "Your parcel is near.")
+    outbox.composers[ONCE] = each(lambda message: Letter(message.data.get("to", NUMBER), "Your parcel is near."))
     return outbox
 
 

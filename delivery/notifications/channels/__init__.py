@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -28,6 +29,14 @@ class Suppress:
     """There is nothing to send, and why: no_address, opted_out, ..."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Not now, but at that time, and why: quiet_hours."""
+
+    reason: str
+    until: datetime
 
 
 def printable(text: str) -> str:
@@ -81,7 +90,7 @@ class Unknown(Failure):
 
 
 class Transport(Protocol):
-    """One provider of a channel. A process keeps one of each and uses it in one thread."""
+    """One provider of a channel. A process keeps one of each."""
 
     @property
     def name(self) -> str:
@@ -90,6 +99,10 @@ class Transport(Protocol):
     @property
     def hand_off_size(self) -> int:
         """How many letters are on record as handed off at once; so many may be uncertain after a crash."""
+
+    @property
+    def concurrency(self) -> int:
+        """From how many threads at once send() may be called."""
 
     def open(self) -> None:
         """Connect, unless connected.

@@ -13,6 +13,7 @@ class ConsoleTransport:
 
     name = "console"
     hand_off_size = 10
+    concurrency = 1
 
     def __init__(self, channel: str) -> None:
         self._channel = channel

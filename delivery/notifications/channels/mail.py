@@ -31,6 +31,7 @@ class SmtpTransport:
 
     name = "smtp"
     hand_off_size = 10
+    concurrency = 1
 
     def __init__(
         self, *, host: str, port: int, sender: str, tls: str, user: str, password: str, timeout_seconds: float

@@ -11,8 +11,8 @@ class MemoryTransport:
 
     name = "memory"
 
-    def __init__(self, *, hand_off_size: int = 10) -> None:
-        self.hand_off_size = hand_off_size
+    def __init__(self, *, hand_off_size: int = 10, concurrency: int = 1) -> None:
+        self.hand_off_size, self.concurrency = hand_off_size, concurrency
         self.sent: list[tuple[UUID, Letter]] = []
         self.failures: deque[Failure | None] = deque()
         self.refusals: deque[Failure] = deque()

@@ -32,6 +32,7 @@ class SnsTransport:
 
     name = "sns"
     hand_off_size = 1
+    concurrency = 1
 
     def __init__(
         self, *, key: str, secret: str, sender: str, region: str, endpoint_url: str, timeout_seconds: float

@@ -26,6 +26,7 @@ class TwilioTransport:
 
     name = "twilio"
     hand_off_size = 1
+    concurrency = 1
 
     def __init__(self, *, account: str, token: str, sender: str, base_url: str, timeout_seconds: float) -> None:
         self._account, self._token, self._sender = account, token, sender

@@ -1,0 +1,151 @@
+"""Breakers: ten failures in a row at a provider or an endpoint pause it for a minute, and no attempt is spent on it.
+
+When the minute is over, one message is tried; should that fail, another minute begins.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func, literal_column, select, update
+
+from delivery.database import backend, db, now, reader, upsert
+from delivery.notifications.held import ClaimedMessage, Result
+from delivery.notifications.models import Breaker, OutboxMessage
+from delivery.notifications.states import (
+    BREAKER_FAILURES,
+    BREAKER_SECONDS,
+    ENDPOINT_CONCURRENCY,
+    Channel,
+    Outcome,
+)
+
+_breakers, _messages = Breaker.__table__, OutboxMessage.__table__
+_b, _m = _breakers.c, _messages.c
+# A literal: with a bound value neither database could use its partial index.
+_IS_WEBHOOK = _m.channel == literal_column("'webhook'")
+
+# What says that the other side does not work. A refusal for good says that it does.
+FAILURES = frozenset({Outcome.TEMPORARY, Outcome.UNCERTAIN})
+WORKING = frozenset({Outcome.SENT, Outcome.PERMANENT})
+
+
+def key_of_provider(channel: str, provider: str) -> str:
+    return f"{channel}:{provider}"
+
+
+def key_of(message: ClaimedMessage, *, provider: str) -> str:
+    """Return whose breaker a message's attempts count for: its endpoint's, or its provider's."""
+    return key_of_provider(message.channel, str(message.recipient_id) if _to_endpoint(message) else provider)
+
+
+def _to_endpoint(message: ClaimedMessage) -> bool:
+    return message.channel == Channel.WEBHOOK
+
+
+def most_at_once(key: str, *, limit: int) -> int:
+    """Return how many messages a provider may be given now: none while it is paused, one after that, else `limit`."""
+    row = reader().execute(select(_b.failures, (_b.paused_until > now()).label("paused")).where(_b.key == key)).first()
+    if row is None or row.failures < BREAKER_FAILURES:
+        return limit
+    return 0 if row.paused else 1
+
+
+def count(results: Iterable[Result], *, provider: str) -> None:
+    """Count what came of attempts, in the caller's transaction; a breaker that opens puts off what waits for it."""
+    streaks: dict[str, tuple[bool, int]] = {}
+    for result in results:
+        if result.outcome in FAILURES | WORKING:
+            key = key_of(result.message, provider=provider)
+            worked, failures = streaks.get(key, (False, 0))
+            streaks[key] = (worked, failures + 1) if result.outcome in FAILURES else (True, 0)
+    # In one order, so that two workers do not wait for each other.
+    for key, (worked, failures) in sorted(streaks.items()):
+        if worked:
+            _close(key)
+        if failures:
+            _add(key, failures)
+
+
+def _close(key: str) -> None:
+    closed = {"failures": 0, "paused_until": None, "changed_at": now()}
+    db.session.execute(update(_breakers).where(_b.key == key, _b.failures > 0).values(closed))
+
+
+def _add(key: str, failures: int) -> None:
+    """Add failures; no more is written of a key that does not fail than that it does not."""
+    statement = upsert(_breakers).values(key=key, failures=failures, paused_until=_pause(failures), changed_at=now())
+    sum_of_both = _b.failures + failures
+    opens = case((sum_of_both >= BREAKER_FAILURES, now(plus=BREAKER_SECONDS)), else_=_b.paused_until)
+    statement = statement.on_conflict_do_update(
+        index_elements=[_b.key], set_={"failures": sum_of_both, "paused_until": opens, "changed_at": now()}
+    ).returning(_b.failures)
+    if db.session.execute(statement).scalar_one() >= BREAKER_FAILURES:
+        _put_off(key)
+
+
+def _pause(failures: int) -> now | None:
+    return now(plus=BREAKER_SECONDS) if failures >= BREAKER_FAILURES else None
+
+
+def _put_off(key: str) -> None:
+    """Have what waits for a paused endpoint wait on; a provider's channel is not claimed from at all meanwhile."""
+    channel, _, endpoint = key.partition(":")
+    if channel == Channel.WEBHOOK:
+        waiting = update(_messages).where(
+            _IS_WEBHOOK,
+            _m.recipient_id == UUID(endpoint),
+            _m.state == literal_column("'pending'"),
+            _m.next_at < now(plus=BREAKER_SECONDS),
+        )
+        db.session.execute(waiting.values(next_at=now(plus=BREAKER_SECONDS)))
+
+
+def admit(messages: Sequence[ClaimedMessage]) -> tuple[list[ClaimedMessage], dict[Any, datetime]]:
+    """Choose of messages to endpoints those that may go now; in the transaction that hands them off.
+
+    To one endpoint no more than ENDPOINT_CONCURRENCY are under way, from whichever worker. Returns them, and of the
+    others those whose endpoint is paused, by id, with the end of the pause.
+    """
+    keys = sorted({key_of(message, provider="") for message in messages})
+    _take_turns(keys)
+    paused = _pauses(keys)
+    under_way = _under_way(messages)
+    admitted, put_off = [], {}
+    for message in messages:
+        key = key_of(message, provider="")
+        if key in paused:
+            put_off[message.id] = paused[key]
+        elif under_way.get(message.recipient_id, 0) < ENDPOINT_CONCURRENCY:
+            under_way[message.recipient_id] = under_way.get(message.recipient_id, 0) + 1
+            admitted.append(message)
+    return admitted, put_off
+
+
+def _take_turns(keys: Sequence[str]) -> None:
+    """Let two workers not count the same endpoint at once; SQLite's transactions take turns anyway."""
+    if backend() == "postgresql":
+        locks = func.unnest(list(keys)).table_valued("key")
+        db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(locks.c.key, 0))))
+
+
+def _pauses(keys: Sequence[str]) -> Mapping[str, datetime]:
+    paused = select(_b.key, _b.paused_until).where(_b.key.in_(keys), _b.paused_until > now())
+    return dict(db.session.execute(paused).tuples())
+
+
+def _under_way(messages: Sequence[ClaimedMessage]) -> dict[Any, int]:
+    """Count what workers have in hand for these endpoints, by the index of open webhooks."""
+    counted = (
+        select(_m.recipient_id, func.count())
+        .where(
+            _IS_WEBHOOK,
+            _m.recipient_id.in_({message.recipient_id for message in messages}),
+            _m.state == literal_column("'sending'"),
+            _m.handoff_at.is_not(None),
+            _m.lease_until > now(),
+        )
+        .group_by(_m.recipient_id)
+    )
+    return dict(db.session.execute(counted).tuples())
