@@ -5,8 +5,7 @@ One thread talks to the database, others to the provider: while some letters are
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -14,19 +13,15 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
-from delivery import limits, logs
+from delivery import logs
 from delivery.database import transaction
-from delivery.errors import TooMany
 from delivery.jobs import job, pause, stopping
-from delivery.notifications import alarm, attempts, breakers, claims, registry
+from delivery.notifications import alarm, attempts, breakers, claims, registry, wording
 from delivery.notifications.channels import (
-    Defer,
     Failure,
     Letter,
-    Suppress,
     Transport,
     Unreachable,
     printable,
@@ -34,6 +29,7 @@ from delivery.notifications.channels import (
 )
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import LADDERS, Channel, Outcome
+from delivery.notifications.wording import DATABASE_DOWN
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +45,6 @@ GATHER_SECONDS = 0.05
 BUSY_SECONDS = 1.0
 # How long, in steps, the outcome of what was sent is held for a database that does not answer.
 PATIENCE_SECONDS = (0.5, 1, 2, 4, 8)
-_DATABASE_DOWN = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 @job
@@ -123,7 +118,7 @@ class _Drain:
         newest = self.turns % 2 == 1
         self.waiting = self._settling(lambda: claims.claim(self.channel, limit=limit, newest=newest)) or []
         self.turns += 1
-        if len(self.waiting) > self.transport.hand_off_size:
+        if not self.probing and len(self.waiting) >= min(limit, self.transport.hand_off_size):
             alarm.wake(self.channel)  # enough for another worker
 
     def _connect(self) -> bool:
@@ -179,7 +174,7 @@ class _Drain:
 
     def _word(self, messages: Sequence[ClaimedMessage]) -> dict[UUID, Letter]:
         letters = {}
-        for message, made in _worded(messages):
+        for message, made in wording.worded(messages):
             if isinstance(made, Letter):
                 letters[message.id] = made
             else:
@@ -196,7 +191,7 @@ class _Drain:
                 attempts.settle(self.results + self.verdicts)
                 breakers.count(self.results, provider=self.transport.name)
                 done = then()
-        except _DATABASE_DOWN:
+        except DATABASE_DOWN:
             raise
         except SQLAlchemyError:
             if not (self.results or self.verdicts):
@@ -213,7 +208,7 @@ class _Drain:
             try:
                 with transaction():
                     attempts.settle([result])
-            except _DATABASE_DOWN:
+            except DATABASE_DOWN:
                 raise
             except SQLAlchemyError:
                 logger.exception("an outcome is lost", extra={"message_id": result.message.id})
@@ -277,7 +272,7 @@ class _Drain:
         for patience in PATIENCE_SECONDS:
             try:
                 self._write()
-            except _DATABASE_DOWN:
+            except DATABASE_DOWN:
                 logger.warning("the database does not take outcomes", extra={"count": len(self.results)})
                 pause(patience)
             else:
@@ -295,54 +290,3 @@ class _Drain:
 
 def _reference(given: str | None, letter: Letter) -> str | None:
     return given and without_address(printable(given), letter.address)[:100]
-
-
-def _worded(messages: Sequence[ClaimedMessage]) -> Iterator[tuple[ClaimedMessage, Letter | Result]]:
-    """Have messages worded, those of one composer together."""
-    groups = defaultdict(list)
-    for message in messages:
-        groups[registry.composer(message.template)].append(message)
-    for compose, group in groups.items():
-        yield from _composed(compose, group)
-
-
-def _composed(
-    compose: registry.Composer, messages: Sequence[ClaimedMessage]
-) -> Iterator[tuple[ClaimedMessage, Letter | Result]]:
-    """Word messages; what cannot be worded fails for good, visibly, and stands in nobody's way."""
-    try:
-        verdicts = compose(messages)
-        made = [(message, _verdict(message, verdicts[message.id])) for message in messages]
-    except _DATABASE_DOWN:
-        raise
-    except Exception as error:
-        if len(messages) > 1:
-            for message in messages:
-                yield from _composed(compose, [message])
-            return
-        [message] = messages
-        with logs.bound(request_id=message.request_id):
-            logger.exception("no words for a message", extra={"message_id": message.id, "channel": message.channel})
-        made = [
-            (message, Result(message, Outcome.PERMANENT, error_class="composer_failed", error=type(error).__name__))
-        ]
-    yield from made
-
-
-def _verdict(message: ClaimedMessage, made: registry.Verdict) -> Letter | Result:
-    if isinstance(made, Suppress):
-        return Result(message, Outcome.SUPPRESSED, error_class=made.reason)
-    if isinstance(made, Defer):
-        return Result(message, Outcome.DEFERRED, error_class=made.reason, until=made.until)
-    return _within_limit(message, made)
-
-
-def _within_limit(message: ClaimedMessage, letter: Letter) -> Letter | Result:
-    """Count a text message for its number: once, however often it is tried and whoever tries it."""
-    if message.channel != Channel.SMS:
-        return letter
-    try:
-        limits.take(limits.TEXT_MESSAGE, letter.address, attempt_id=message.id)
-    except TooMany:
-        return Result(message, Outcome.SUPPRESSED, error_class="sms_limit")
-    return letter
