@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, literal_column, select, update
+from sqlalchemy import Text, bindparam, case, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from delivery.database import backend, db, now, reader, upsert
 from delivery.notifications.held import ClaimedMessage, Result
@@ -52,20 +53,26 @@ def most_at_once(key: str, *, limit: int) -> int:
     return 0 if row.paused else 1
 
 
-def count(results: Iterable[Result], *, provider: str) -> None:
-    """Count what came of attempts, in the caller's transaction; a breaker that opens puts off what waits for it."""
+def count(results: Iterable[Result], *, provider: str) -> set[str]:
+    """Count what came of attempts, in the caller's transaction; return the keys of breakers that this opened.
+
+    What waits for an endpoint whose breaker opens is put off.
+    """
     streaks: dict[str, tuple[bool, int]] = {}
     for result in results:
         if result.outcome in FAILURES | WORKING:
             key = key_of(result.message, provider=provider)
             worked, failures = streaks.get(key, (False, 0))
             streaks[key] = (worked, failures + 1) if result.outcome in FAILURES else (True, 0)
+    opened = set()
     # In one order, so that two workers do not wait for each other.
     for key, (worked, failures) in sorted(streaks.items()):
         if worked:
             _close(key)
-        if failures:
-            _add(key, failures)
+        if failures and _add(key, failures) >= BREAKER_FAILURES:
+            _put_off(key)
+            opened.add(key)
+    return opened
 
 
 def _close(key: str) -> None:
@@ -73,16 +80,20 @@ def _close(key: str) -> None:
     db.session.execute(update(_breakers).where(_b.key == key, _b.failures > 0).values(closed))
 
 
-def _add(key: str, failures: int) -> None:
-    """Add failures; no more is written of a key that does not fail than that it does not."""
-    statement = upsert(_breakers).values(key=key, failures=failures, paused_until=_pause(failures), changed_at=now())
-    sum_of_both = _b.failures + failures
-    opens = case((sum_of_both >= BREAKER_FAILURES, now(plus=BREAKER_SECONDS)), else_=_b.paused_until)
-    statement = statement.on_conflict_do_update(
-        index_elements=[_b.key], set_={"failures": sum_of_both, "paused_until": opens, "changed_at": now()}
-    ).returning(_b.failures)
-    if db.session.execute(statement).scalar_one() >= BREAKER_FAILURES:
-        _put_off(key)
+def _add(key: str, failures: int) -> int:
+    """Add failures; return how many there are in a row."""
+    total = _b.failures + failures
+    pause = case((total >= BREAKER_FAILURES, now(plus=BREAKER_SECONDS)), else_=_b.paused_until)
+    statement = (
+        upsert(_breakers)
+        .values(key=key, failures=failures, paused_until=_pause(failures), changed_at=now())
+        .on_conflict_do_update(
+            index_elements=[_b.key], set_={"failures": total, "paused_until": pause, "changed_at": now()}
+        )
+        .returning(_b.failures)
+    )
+    row: int = db.session.execute(statement).scalar_one()
+    return row
 
 
 def _pause(failures: int) -> now | None:
@@ -126,13 +137,14 @@ def admit(messages: Sequence[ClaimedMessage]) -> tuple[list[ClaimedMessage], dic
 def _take_turns(keys: Sequence[str]) -> None:
     """Let two workers not count the same endpoint at once; SQLite's transactions take turns anyway."""
     if backend() == "postgresql":
-        locks = func.unnest(list(keys)).table_valued("key")
-        db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(locks.c.key, 0))))
+        key = func.unnest(bindparam("keys", type_=ARRAY(Text))).column_valued("key")
+        locks = select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0)))
+        db.session.execute(locks, {"keys": list(keys)})
 
 
 def _pauses(keys: Sequence[str]) -> Mapping[str, datetime]:
     paused = select(_b.key, _b.paused_until).where(_b.key.in_(keys), _b.paused_until > now())
-    return dict(db.session.execute(paused).tuples())
+    return dict(db.session.execute(paused).all())
 
 
 def _under_way(messages: Sequence[ClaimedMessage]) -> dict[Any, int]:
@@ -148,4 +160,4 @@ def _under_way(messages: Sequence[ClaimedMessage]) -> dict[Any, int]:
         )
         .group_by(_m.recipient_id)
     )
-    return dict(db.session.execute(counted).tuples())
+    return dict(db.session.execute(counted).all())

@@ -28,7 +28,7 @@ from delivery.notifications.channels import (
     without_address,
 )
 from delivery.notifications.held import ClaimedMessage, Result
-from delivery.notifications.states import LADDERS, Channel, Outcome
+from delivery.notifications.states import BREAKER_SECONDS, LADDERS, Channel, Outcome
 from delivery.notifications.wording import DATABASE_DOWN
 
 logger = logging.getLogger(__name__)
@@ -104,14 +104,18 @@ class _Drain:
         return not self.provider_down and not self._out_of_time()
 
     def _something_to_send(self) -> bool:
-        if self.waiting or (self.probing and (self.under_way or self.results)):
-            return bool(self.waiting)
-        key = breakers.key_of_provider(self.channel, self.transport.name)
-        limit = breakers.most_at_once(key, limit=BATCH_SIZE)
-        self.probing = limit == 1
-        if limit:
-            self._claim(limit)
+        if not self.waiting and not (self.probing and self.under_way):
+            if self.probing:
+                self._settling(lambda: None)
+            limit = breakers.most_at_once(self._breaker, limit=BATCH_SIZE)
+            self.probing = limit == 1
+            if limit:
+                self._claim(limit)
         return bool(self.waiting)
+
+    @property
+    def _breaker(self) -> str:
+        return breakers.key_of_provider(self.channel, self.transport.name)
 
     def _claim(self, limit: int) -> None:
         """Claim the oldest and the newest in turn, so that news does not wait behind a long queue."""
@@ -189,7 +193,7 @@ class _Drain:
         try:
             with transaction():
                 attempts.settle(self.results + self.verdicts)
-                breakers.count(self.results, provider=self.transport.name)
+                opened = breakers.count(self.results, provider=self.transport.name)
                 done = then()
         except DATABASE_DOWN:
             raise
@@ -200,6 +204,8 @@ class _Drain:
             self._settle_each()
             return None
         self.results, self.verdicts = [], []
+        if self._breaker in opened:
+            self.provider_down, self.wait_seconds = True, BREAKER_SECONDS
         return done
 
     def _settle_each(self) -> None:
