@@ -58,11 +58,14 @@ def postgres_template(postgres, tmp_path_factory):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request, tmp_path):
+def database_url(request):
     """The URL of a migrated, empty database; each test that asks for it runs on both."""
     if request.param == "sqlite":
-        path = tmp_path / "test.sqlite3"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        template = request.getfixturevalue("sqlite_template")
+        path = template.with_name("test.sqlite3")
+        for old in path.parent.glob(f"{path.name}*"):  # unlinked, so that nobody who holds it open still writes to ours
+            old.unlink()
+        shutil.copy(template, path)
         yield f"sqlite:///{path}"
         return
     url, connection = request.getfixturevalue("postgres_template")
@@ -94,9 +97,37 @@ def make_app(database_url, redis_server, tmp_path):
         close(app)
 
 
+@pytest.fixture(scope="session")
+def lasting_apps():
+    """An app for each database, by URL: to build one and to compile its statements takes longer than most tests."""
+    apps = {}
+    yield apps
+    for app in apps.values():
+        close(app)
+
+
 @pytest.fixture
-def app(make_app):
-    return make_app()
+def app(lasting_apps, database_url, redis_server, tmp_path):
+    """The app with a test's usual settings, as if it were new: what a test changes of it is undone."""
+    given = settings(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_server.url)
+    app = lasting_apps.get(database_url) or lasting_apps.setdefault(database_url, create_app(given))
+    before = [(kept, kept.copy()) for kept in (app.config, app.extensions)]
+    app.config.from_object(given)
+    app.testing = False  # errors are answered as in production
+    yield app
+    for kept, values in before:
+        kept.clear()
+        kept.update(values)
+    rest(app)
+
+
+def rest(app):
+    """See that a test gave all connections back; those to SQLite go, as their file does."""
+    with app.app_context():
+        engines = [db.engine, app.extensions["delivery.read_engine"]]
+    assert [engine.pool.checkedout() for engine in engines] == [0, 0]
+    if engines[0].dialect.name == "sqlite":
+        close(app)
 
 
 @pytest.fixture

@@ -43,11 +43,12 @@ def test_a_request_id_stands_on_the_event_and_on_its_messages(app, api):
     assert first["request_id"] not in {None, "the-cause"}
 
 
-def test_a_request_inside_another_leaves_no_id_behind(api):
+def test_a_request_inside_another_leaves_no_id_behind(api, monkeypatch):
     def ask_again():
         if request.path == "/api/auth/me":
             assert api.get("/api/deliveries").status_code == 200
 
-    api.app.before_request_funcs[None].append(ask_again)
+    asking = [*api.app.before_request_funcs[None], ask_again]
+    monkeypatch.setitem(api.app.before_request_funcs, None, asking)
     assert api.get("/api/auth/me").status_code == 200
     assert logs.current_request_id() is None
