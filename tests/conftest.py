@@ -27,6 +27,15 @@ WIDE_LIMITS = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Have coverage look at what runs on both databases once: it takes two thirds more time for the same lines."""
+    names = {item.nodeid for item in items}
+    for item in items:
+        twin = item.nodeid.replace("sqlite", "postgresql")
+        if twin != item.nodeid and twin in names:
+            item.add_marker("no_cover")
+
+
 def settings(folder, **more):
     """The environment of a test app."""
     fixed = {"DATA_DIR": str(folder), "ENVIRONMENT": "development", "LOG_FORMAT": "json"}
@@ -122,10 +131,13 @@ def app(lasting_apps, database_url, redis_server, tmp_path):
 
 
 def rest(app):
-    """See that a test gave all connections back; those to SQLite go, as their file does."""
+    """See that a test gave all connections back; those to SQLite go, as their file does, and those to Redis."""
     with app.app_context():
         engines = [db.engine, app.extensions["delivery.read_engine"]]
     assert [engine.pool.checkedout() for engine in engines] == [0, 0]
+    redis = app.extensions["delivery.redis"]  # may have lost its server, or have given it up for a while
+    redis.client.connection_pool.disconnect()
+    redis.closed_until = 0.0
     if engines[0].dialect.name == "sqlite":
         close(app)
 

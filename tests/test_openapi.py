@@ -210,6 +210,7 @@ def conform(operation, caller):
     conforms()
 
 
+@pytest.mark.no_cover  # the same lines again and again
 @pytest.mark.parametrize("role", ["admin", "customer"])
 def test_what_is_answered_is_what_is_documented(app, people, role):
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)

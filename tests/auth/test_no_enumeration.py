@@ -113,6 +113,7 @@ def measure(flow, app, ask):
     return auc(*taken)
 
 
+@pytest.mark.no_cover  # it would slow down what is timed
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_neither_the_answer_nor_its_time_tells_which_addresses_exist(flow, app, ask, travel):

@@ -35,6 +35,7 @@ def spoofed(number):
     return f"10.{number // 256}.{number % 256}.1"
 
 
+@pytest.mark.no_cover  # the same lines again and again
 def test_without_a_proxy_the_header_is_nothing(logins):
     login = logins(0)
     got = [login(spoofed(number)) for number in range(1000)]
@@ -42,6 +43,7 @@ def test_without_a_proxy_the_header_is_nothing(logins):
     assert set(got[MOST:]) == {429}
 
 
+@pytest.mark.no_cover  # the same lines again and again
 def test_behind_a_proxy_the_entry_that_it_wrote_counts(logins):
     login = logins(1)
     got = [login(f"{spoofed(number)}, {CLIENT}") for number in range(1000)]
