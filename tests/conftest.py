@@ -27,6 +27,7 @@ WIDE_LIMITS = {
 }
 
 
+@pytest.hookimpl(trylast=True)  # after -k has left its choice
 def pytest_collection_modifyitems(items):
     """Have coverage look at what runs on both databases once: it takes two thirds more time for the same lines."""
     names = {item.nodeid for item in items}
