@@ -38,6 +38,8 @@ def _in_folder(folder: Path, shelf: Shelf) -> Iterator[Mistake]:
         yield Mistake(str(folder), "is no folder")
     for path in sorted(one for one in folder.rglob("*") if one.is_file()):
         inner = path.relative_to(folder)
+        if inner.suffix == ".md" or any(part.startswith(".") for part in inner.parts):
+            continue
         if _is_read(inner):
             yield from (Mistake(str(inner), what) for what in _in_file(path, shelf))
         else:

@@ -9,6 +9,7 @@ from delivery.notifications.proofreading import mistakes
 from delivery.notifications.rendering import Wording
 from delivery.notifications.samples import SAMPLES
 from tests.commands import run
+from tests.notifications.conftest import on_sqlite
 
 
 @pytest.fixture
@@ -143,6 +144,11 @@ def test_a_file_that_nobody_reads_is_found(put, name):
     assert whats(put(name, "Hello")) == {(name, "is the template of no message")}
 
 
+@pytest.mark.parametrize("name", ["README.md", "en/.created.mail.txt.swp", ".git/config"])
+def test_what_people_keep_beside_templates_is_no_mistake(put, name):
+    assert whats(put(name, "Hello")) == set()
+
+
 def test_a_file_that_is_no_text_is_found(put, folder):
     put("en/created.sms.txt", "")
     (folder / "en" / "delivered.sms.txt").write_bytes(b"\xff\xfe")
@@ -168,6 +174,7 @@ def test_a_file_that_may_not_be_read_is_found(put, folder):
     assert ("en/created.mail.txt", "cannot be read (PermissionError)") in whats(Wording(folder=folder))
 
 
+@on_sqlite
 def test_the_settings_reach_the_templates(put, folder, make_app):
     put("en/created.mail.txt", OWN_SUBJECT)
     app = make_app(TEMPLATES_FOLDER=str(folder), TIME_ZONE="Europe/Berlin", DEFAULT_LOCALE="fr")
@@ -175,3 +182,15 @@ def test_the_settings_reach_the_templates(put, folder, make_app):
     assert "Subject: Parcel for Grace Mbeki\n" in shown
     assert "10:00 to 12:30 CET" in shown
     assert "Bonjour" in run(app, "notifications", "preview", "lost", "--locale", "it").stdout
+
+
+@on_sqlite
+def test_the_doctor_tells_of_a_broken_template(put, folder, make_app):
+    def finding(app):
+        return next(line for line in run(app, "doctor").stdout.splitlines() if line[6:].startswith("templates"))
+
+    assert finding(make_app()).startswith("ok    templates     3 locales")
+    put("en/created.mail.txt", "{{ nonsense }}")
+    line = finding(make_app(TEMPLATES_FOLDER=str(folder)))
+    assert line.startswith("warn  templates     1 mistake, the first in en/created.mail.txt")
+    assert "flask notifications preview --all" in line

@@ -24,6 +24,8 @@ _LONGEST_LINE, _GOOD_LINE = 900, 76
 # RFC 5321, 4.1.2, without the quoted form: nothing in it can end the address.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _MAILBOX = re.compile(r'\s*"?(?P<name>[^<>]*?)"?\s*<(?P<address>[^<>]+)>')
+# A number for one of these means another character or none (WHATWG, HTML, 13.2.5.80).
+_NUMBERLESS = re.compile("[\x80-\x9f\ufdd0-\ufdef" + "".join(map(chr, range(0xFFFE, 0x110000, 0x10000))) + "".join(map(chr, range(0xFFFF, 0x110000, 0x10000))) + "]")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 # RFC 2047, 2: an encoded word has at most 75 characters; so many bytes fit, and characters must not be cut.
 _WORD_BYTES = 42
@@ -106,6 +108,10 @@ def _frame(sender: str, html: bool) -> Frame:  # noqa: FBT001  a key of the cach
 
 def _with_gaps(written: bytes) -> bytes:
     pattern = re.sub(rb"(?m)^Date: .*$", b"Date: date-goes-here", written).replace(b"%", b"%%")
+    # Without a page there is one part, whose encoding stands among the mail's own headers: last, as in the others.
+    encoding = b"Content-Transfer-Encoding: 7bit\n"
+    if b"html-goes" not in pattern:
+        pattern = pattern.replace(encoding, b"").replace(b"\n\ntext-goes", b"\n" + encoding + b"\ntext-goes")
     for filler, gap in (
         (b"subject-goes-here", b"%(subject)b"),
         (b"to@goes.here", b"%(to)b"),
@@ -147,7 +153,7 @@ def _is_plain(text: str) -> bool:
 
 def _in_ascii(html: str) -> str:
     """Name characters by their numbers, which is fast and short, and the same to a reader; not so within a style."""
-    if html.isascii() or not html[html.find("<style") : html.rfind("</style")].isascii():
+    if html.isascii() or _NUMBERLESS.search(html) or not html[html.find("<style") : html.rfind("</style")].isascii():
         return html
     return html.encode("ascii", "xmlcharrefreplace").decode()
 
