@@ -26,7 +26,9 @@ _ADDRESS, _MESSAGE_ID = "grace@home.example", "preview@localhost"
 )
 @click.argument("template", type=click.Choice(sorted(samples.SAMPLES)), required=False)
 @click.option("--locale", help="The reader's language, such as de or pt-BR.")
-@click.option("--channel", type=click.Choice([Channel.MAIL.value, Channel.SMS.value]), default="mail", show_default=True)
+@click.option(
+    "--channel", type=click.Choice([Channel.MAIL.value, Channel.SMS.value]), default="mail", show_default=True
+)
 @click.option("--audience", type=click.Choice(samples.AUDIENCES), default="recipient", show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "html", "eml"]), default="text", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")

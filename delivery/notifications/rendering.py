@@ -50,9 +50,7 @@ class Wording:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        return cls(
-            folder=config["TEMPLATES_FOLDER"], locale=config["DEFAULT_LOCALE"], time_zone=config["TIME_ZONE"]
-        )
+        return cls(folder=config["TEMPLATES_FOLDER"], locale=config["DEFAULT_LOCALE"], time_zone=config["TIME_ZONE"])
 
     def words(self, template: str, channel: str, locale: str | None, context: Mapping[str, Any]) -> Words:
         if self.theirs is not None:

@@ -57,7 +57,9 @@ def read(letter, sender=SENDER):
 
 
 def headers(message):
-    return {name: " ".join(str(value).split()) for name, value in message.items() if name not in {"Content-Type", "Date"}}
+    return {
+        name: " ".join(str(value).split()) for name, value in message.items() if name not in {"Content-Type", "Date"}
+    }
 
 
 def lines(text):
@@ -107,7 +109,9 @@ def sound(wire):
 
 
 # All but lone surrogates: whatever people type, and the line ends that they try.
-texts = st.text(st.one_of(st.sampled_from("\r\n.= %\u00a0\u2028\x0b\x85ü🚲<&;-"), st.characters(codec="utf-8")), max_size=120)
+texts = st.text(
+    st.one_of(st.sampled_from("\r\n.= %\u00a0\u2028\x0b\x85ü🚲<&;-"), st.characters(codec="utf-8")), max_size=120
+)
 long_texts = st.builds(lambda one, count: one * count, texts, st.integers(1, 40))
 
 
@@ -136,11 +140,16 @@ def test_a_boundary_that_comes_back_ends_no_part():
     assert len(seen) == 2
     evil = "".join(f"\n--{one}\nContent-Type: text/html\n\n<b>evil</b>\n--{one}--\n" for one in seen)
     message = read(Letter("a@b.example", evil, "s", f"<p>{evil}</p>"))
-    assert [part.get_content_type() for part in message.walk() if not part.is_multipart()] == ["text/plain", "text/html"]
+    assert [part.get_content_type() for part in message.walk() if not part.is_multipart()] == [
+        "text/plain",
+        "text/html",
+    ]
     assert lines(message.get_body(["plain"]).get_content()) == lines(evil)
 
 
-@pytest.mark.parametrize("value", ["a\r\nBcc: eve@evil.example", "a\nBcc: b", "a\rBcc: b", "a\u2028Bcc: b", "a\x00b\x0bc"])
+@pytest.mark.parametrize(
+    "value", ["a\r\nBcc: eve@evil.example", "a\nBcc: b", "a\rBcc: b", "a\u2028Bcc: b", "a\x00b\x0bc"]
+)
 def test_no_value_begins_a_header(value):
     message = read(Letter("a@b.example", "x", value, "<p>x</p>", {"X-A": value}))
     assert message["Bcc"] is None

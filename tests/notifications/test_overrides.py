@@ -39,7 +39,9 @@ def whats(wording):
     return {(mistake.file, mistake.what) for mistake in mistakes(wording)}
 
 
-OWN_SUBJECT = '{% extends "builtin/en/created.mail.txt" %}{% block subject %}Parcel for {{ recipient_name }}{% endblock %}'
+OWN_SUBJECT = (
+    '{% extends "builtin/en/created.mail.txt" %}{% block subject %}Parcel for {{ recipient_name }}{% endblock %}'
+)
 
 
 def test_a_block_of_the_operators_wins_and_the_rest_is_ours(put):
@@ -138,7 +140,8 @@ def test_a_variable_in_a_branch_that_is_seldom_taken_is_found(put):
 
 
 @pytest.mark.parametrize(
-    "name", ["en/create.mail.txt", "en/created.txt", "created.mail.txt", "en/created.mail.txt.bak", "en/a/created.mail.txt"]
+    "name",
+    ["en/create.mail.txt", "en/created.txt", "created.mail.txt", "en/created.mail.txt.bak", "en/a/created.mail.txt"],
 )
 def test_a_file_that_nobody_reads_is_found(put, name):
     assert whats(put(name, "Hello")) == {(name, "is the template of no message")}

@@ -57,9 +57,7 @@ def context(template, audience="recipient", **changes):
 
 def write(template, audience="recipient", channel="mail", locale="en", time_zone=None, **changes):
     given = context(template, audience, **changes)
-    return letter(
-        template, locale=locale, channel=channel, address="a@b.example", context=given, time_zone=time_zone
-    )
+    return letter(template, locale=locale, channel=channel, address="a@b.example", context=given, time_zone=time_zone)
 
 
 def as_file(made):
@@ -198,7 +196,9 @@ def test_a_letter_is_sound(template, locale):
 def test_french_has_its_spaces_and_german_its_quotes():
     for path in (OURS / "fr").glob("*.mail.txt"):
         text = path.read_text()
-        assert not re.search(r"(?<=\w) ?[:;?!](?=\s)|« | »|'(?=\w)", re.sub(r"{[%{].*?[%}]}", "", text, flags=re.DOTALL))
+        assert not re.search(
+            r"(?<=\w) ?[:;?!](?=\s)|« | »|'(?=\w)", re.sub(r"{[%{].*?[%}]}", "", text, flags=re.DOTALL)
+        )
     for path in (OURS / "de").glob("*.mail.txt"):
         assert path.read_text().count("„") == path.read_text().count("“")
 
@@ -295,3 +295,27 @@ def test_every_state_has_words(state, locale):
 @in_each_locale
 def test_every_role_has_words(role, locale):
     assert write("invitation", locale=locale, role=role).text
+
+
+def test_the_page_tells_every_template_block_and_variable():
+    page = Path("docs/templates.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.*`.*) \|$", page, re.MULTILINE))
+    shown = {name: set(re.findall(r"`(\w+)`", rows.get(name, ""))) | {"company"} for name in SAMPLES}
+    assert shown == {name: set(sample) for name, sample in SAMPLES.items()}
+    assert set(re.findall(r"\(`(\w+)`\)", page)) == OPTIONAL
+    fields = page.partition("`delivery` has:\n")[2].partition("\n\n")[0]
+    assert tuple(re.findall(r"`(\w+)`", fields)) == SAMPLES["created"]["delivery"]._fields
+    blocks = {it for row in re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE) for it in re.findall(r"`(\w+)`", row)}
+    names = {"en/_words.mail.txt", "_layout/mail.txt", "_layout/mail.html"}
+    assert blocks - {*SAMPLES} == {block for name in names for block in parts("", name)[0]}
+
+
+def test_the_examples_of_the_page_work(tmp_path):
+    page = Path("docs/templates.md").read_text()
+    text = re.search(r"(?m)^    ({% extends .*\n)    ({% block .*\n)", page)
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "created.mail.txt").write_text(text[1] + text[2])
+    wording = Wording(folder=tmp_path)
+    assert mistakes(wording) == []
+    given = {**SAMPLES["created"], "time_zone": "UTC"}
+    assert wording.words("created", "mail", "en", given).subject == "Swift & Sons: a parcel for Grace Mbeki"

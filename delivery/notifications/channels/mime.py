@@ -25,7 +25,12 @@ _LONGEST_LINE, _GOOD_LINE = 900, 76
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _MAILBOX = re.compile(r'\s*"?(?P<name>[^<>]*?)"?\s*<(?P<address>[^<>]+)>')
 # A number for one of these means another character or none (WHATWG, HTML, 13.2.5.80).
-_NUMBERLESS = re.compile("[\x80-\x9f\ufdd0-\ufdef" + "".join(map(chr, range(0xFFFE, 0x110000, 0x10000))) + "".join(map(chr, range(0xFFFF, 0x110000, 0x10000))) + "]")
+_NUMBERLESS = re.compile(
+    "[\x80-\x9f\ufdd0-\ufdef"
+    + "".join(map(chr, range(0xFFFE, 0x110000, 0x10000)))
+    + "".join(map(chr, range(0xFFFF, 0x110000, 0x10000)))
+    + "]"
+)
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 # RFC 2047, 2: an encoded word has at most 75 characters; so many bytes fit, and characters must not be cut.
 _WORD_BYTES = 42
