@@ -44,14 +44,17 @@ def written(moment: datetime, *, tag: str, time_zone: str) -> Written:
     )
 
 
-def window(patterns: tuple[str, str, str, str], earliest: datetime | None, latest: datetime | None, **how: str) -> str:
+def window(
+    patterns: tuple[str, ...], earliest: datetime | None, latest: datetime | None, *, tag: str, time_zone: str
+) -> str:
     """Return a time window by one of four patterns: within a day, over days, open at its end, open at its beginning."""
-    first = written(earliest, **how) if earliest else None
-    last = written(latest, **how) if latest else None
+    first = written(earliest, tag=tag, time_zone=time_zone) if earliest else None
+    last = written(latest, tag=tag, time_zone=time_zone) if latest else None
+    within, over, open_end, open_start = patterns
     if first and last:
-        pattern = patterns[0 if first.day == last.day else 1]
+        pattern = within if first.day == last.day else over
     else:
-        pattern = patterns[2 if first else 3]
+        pattern = open_end if first else open_start
     start, end = first or Written("", "", ""), last or Written("", "", "")
     words = {"first_day": start.day, "start": start.hour, "last_day": end.day, "end": end.hour}
     return pattern % {**words, "zone": end.zone or start.zone}

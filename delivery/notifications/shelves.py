@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import (
-    ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined, Template, TemplateNotFound,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    Template,
+    TemplateNotFound,
     pass_context,
-)  # fmt: skip
+)
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
@@ -94,9 +100,7 @@ def _how(context: Context) -> dict[str, str]:
 
 @pass_context
 def _window(context: Context, delivery: Any, *patterns: str) -> str:
-    within, over, open_end, open_start = patterns
-    edges = delivery.window_earliest, delivery.window_latest
-    return dates.window((within, over, open_end, open_start), *edges, **_how(context))
+    return dates.window(patterns, delivery.window_earliest, delivery.window_latest, **_how(context))
 
 
 @pass_context

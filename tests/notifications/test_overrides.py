@@ -86,7 +86,8 @@ def test_another_language(put):
     put("it/_words.mail.txt", '{% extends "builtin/en/_words.mail.txt" %}{% block greeting %}Buongiorno,{% endblock %}')
     wording = put(
         "it/created.mail.txt",
-        '{% extends "it/_words.mail.txt" %}{% block subject %}In arrivo{% endblock %}{% block news %}Eccolo.{% endblock %}',
+        '{% extends "it/_words.mail.txt" %}{% block subject %}In arrivo{% endblock %}'
+        "{% block news %}Eccolo.{% endblock %}",
     )
     for locale in ("it", "it-CH"):
         made = words(wording, locale=locale)

@@ -25,12 +25,8 @@ _LONGEST_LINE, _GOOD_LINE = 900, 76
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _MAILBOX = re.compile(r'\s*"?(?P<name>[^<>]*?)"?\s*<(?P<address>[^<>]+)>')
 # A number for one of these means another character or none (WHATWG, HTML, 13.2.5.80).
-_NUMBERLESS = re.compile(
-    "[\x80-\x9f\ufdd0-\ufdef"
-    + "".join(map(chr, range(0xFFFE, 0x110000, 0x10000)))
-    + "".join(map(chr, range(0xFFFF, 0x110000, 0x10000)))
-    + "]"
-)
+_NONE_AT_ALL = "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
+_NUMBERLESS = re.compile(f"[\x80-\x9f\ufdd0-\ufdef{_NONE_AT_ALL}]")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 # RFC 2047, 2: an encoded word has at most 75 characters; so many bytes fit, and characters must not be cut.
 _WORD_BYTES = 42
@@ -169,7 +165,7 @@ def _date(seconds: int) -> bytes:
 
 
 def _header(name: str, value: str) -> bytes:
-    """A header's value cannot begin a second header. Lines break at spaces, so that a List-Unsubscribe stays legible."""
+    """A header's value cannot begin a second one. Lines break at spaces, so that a List-Unsubscribe stays legible."""
     if not value.isprintable():
         value = "".join(one if one.isprintable() else " " for one in value)
     value = " ".join(value.split())
