@@ -50,14 +50,19 @@ def window(
     """Return a time window by one of four patterns: within a day, over days, open at its end, open at its beginning."""
     first = written(earliest, tag=tag, time_zone=time_zone) if earliest else None
     last = written(latest, tag=tag, time_zone=time_zone) if latest else None
-    within, over, open_end, open_start = patterns
-    if first and last:
-        pattern = within if first.day == last.day else over
-    else:
-        pattern = open_end if first else open_start
+    pattern = _pattern(patterns, first, last)
     start, end = first or Written("", "", ""), last or Written("", "", "")
     words = {"first_day": start.day, "start": start.hour, "last_day": end.day, "end": end.hour}
     return pattern % {**words, "zone": end.zone or start.zone}
+
+
+def _pattern(patterns: tuple[str, ...], first: Written | None, last: Written | None) -> str:
+    within, over, open_end, open_start = patterns
+    if first is None:
+        return open_start
+    if last is None:
+        return open_end
+    return within if first.day == last.day else over
 
 
 @functools.cache
