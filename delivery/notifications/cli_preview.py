@@ -27,10 +27,23 @@ _ADDRESS, _MESSAGE_ID = "grace@home.example", "preview@localhost"
 @click.argument("template", type=click.Choice(sorted(samples.SAMPLES)), required=False)
 @click.option("--locale", help="The reader's language, such as de or pt-BR.")
 @click.option(
-    "--channel", type=click.Choice([Channel.MAIL.value, Channel.SMS.value]), default="mail", show_default=True
+    "--channel",
+    type=click.Choice([Channel.MAIL.value, Channel.SMS.value]),
+    default="mail",
+    show_default=True,
+    help="How it is sent.",
 )
-@click.option("--audience", type=click.Choice(samples.AUDIENCES), default="recipient", show_default=True)
-@click.option("--format", "form", type=click.Choice(["text", "html", "eml"]), default="text", show_default=True)
+@click.option(
+    "--audience", type=click.Choice(samples.AUDIENCES), default="recipient", show_default=True, help="Who reads it."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "html", "eml"]),
+    default="text",
+    show_default=True,
+    help="Its text, its page, or a file for a mail program.",
+)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--list", "listing", is_flag=True, help="List the templates and the locales that have them.")
 @click.option("--all", "everything", is_flag=True, help="Check every template in every locale, and print none.")

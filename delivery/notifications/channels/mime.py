@@ -27,6 +27,7 @@ _MAILBOX = re.compile(r'\s*"?(?P<name>[^<>]*?)"?\s*<(?P<address>[^<>]+)>')
 # A number for one of these means another character or none (WHATWG, HTML, 13.2.5.80).
 _NONE_AT_ALL = "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
 _NUMBERLESS = re.compile(f"[\x80-\x9f\ufdd0-\ufdef{_NONE_AT_ALL}]")
+_BEYOND_ASCII = re.compile(r"[^\0-\x7f]+")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 # RFC 2047, 2: an encoded word has at most 75 characters; so many bytes fit, and characters must not be cut.
 _WORD_BYTES = 42
@@ -154,7 +155,9 @@ def _is_plain(text: str) -> bool:
 
 def _in_ascii(html: str) -> str:
     """Name characters by their numbers, which is fast and short, and the same to a reader; not so within a style."""
-    if html.isascii() or _NUMBERLESS.search(html) or not html[html.find("<style") : html.rfind("</style")].isascii():
+    if html.isascii() or not html[html.find("<style") : html.rfind("</style")].isascii():
+        return html
+    if _NUMBERLESS.search("".join(_BEYOND_ASCII.findall(html))):  # a search of the whole takes five times as long
         return html
     return html.encode("ascii", "xmlcharrefreplace").decode()
 
