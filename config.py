@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
@@ -75,6 +76,13 @@ def parse_database_url(text: str) -> str:
     return text
 
 
+def parse_time_zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except OSError:  # a folder of the database, such as Europe
+        raise ValueError from None
+
+
 def parse_redis_url(text: str) -> str:
     url = urlsplit(text)
     known = url.path if url.scheme == "unix" else url.scheme in {"redis", "rediss"} and url.hostname
@@ -90,12 +98,15 @@ TEXT = Kind("text", str)
 ASCII_TEXT = matching("ASCII text", "[ -~]+")  # smtplib encodes no other
 FLAG = Kind("`true` or `false`", lambda text: {"true": True, "false": False}[text.casefold()])
 FOLDER = Kind("a folder", lambda text: Path(text).expanduser().absolute())
+OWN_FOLDER = Kind("a folder", lambda text: FOLDER.parse(text) if text else None)
 FILE = Kind("a file", FOLDER.parse)
 HOSTNAME = matching("a host name or an IP address", rf"{_HOST}|[0-9a-f.]*:[0-9a-f:.]*")
 WEB_URL = matching("an http(s):// address, no slash at its end", rf"{_ORIGIN}(/[^\s?#]*[^\s?#/])?")
 DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
 REDIS = Kind("a redis://, rediss:// or unix:// address", parse_redis_url)
 MAILBOX = matching("`name@host` or `Name <name@host>`", r"[^@<>]*<[^\s@<>,]+@[^\s@<>,]+>|[^\s@<>,]+@[^\s@<>,]+")
+LOCALE = matching("a language tag such as en or pt-BR", r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}")
+ZONE = Kind("an IANA time zone such as Europe/Berlin", parse_time_zone)
 REGION = matching("a region such as us-east-1", r"[a-z0-9-]+")
 # Werkzeug compares Host headers with these to the letter, cuts them at a colon (so IPv6 never fits), fails on "a..b".
 HOSTS = listed("host names without port", r"\.?[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
@@ -198,6 +209,9 @@ class Config:
 
     # Mail
     COMPANY_NAME: str = env(TEXT, "Delivery", "The name that messages are signed with.")
+    DEFAULT_LOCALE: str = env(LOCALE, "en", "Language of messages to readers whose own has no templates.")
+    TIME_ZONE: str = env(ZONE, "UTC", "The company's time zone, for readers whose own is not known.")
+    TEMPLATES_FOLDER: Path | None = env(OWN_FOLDER, "", "Templates of your own, which win over the built-in ones.")
     MAIL_FROM: str = env(MAILBOX, "Delivery <no-reply@localhost>", "Sender; required in production with SMTP_HOST.")
     SMTP_HOST: str = env(HOSTNAME, "", "Mail server; when empty, mail is printed.")
     SMTP_PORT: int = env(number(1, 65535), "587", "Port of the mail server.")

@@ -20,6 +20,7 @@ from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
+from delivery.notifications import cli_preview, rendering
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
@@ -57,6 +58,7 @@ def _add_parts(app: Flask) -> None:
     mail.init_app(app)
     events.init_app(app, REACTIONS)
     notifications.init_app(app, COMPOSERS)
+    rendering.init_app(app)
     sessions.init_app(app)
     passwords.init_app(app)
     callers.init_app(app, access.identify, POLICY)
@@ -88,6 +90,7 @@ def _add_blueprints(app: Flask) -> None:
 
 
 def _add_commands(app: Flask) -> None:
+    notifications_cli.group.add_command(cli_preview.preview)
     for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group, privacy_cli.group):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):

@@ -85,6 +85,7 @@ _FACTS = (
         User.email.label("sender_email"),
         User.phone.label("sender_phone"),
         User.locale.label("sender_locale"),
+        User.time_zone.label("sender_time_zone"),
         DeliveryEventDetail.public_note,
     )
     .join_from(Delivery, User, User.id == Delivery.owner_id)
@@ -108,6 +109,7 @@ def compose(message: ClaimedMessage) -> Letter | Suppress:
     return letter(
         message.template,
         locale=row.sender_locale if message.audience == SENDER else message.locale,
+        time_zone=row.sender_time_zone if message.audience == SENDER else None,
         channel=message.channel,
         address=address,
         context=_context(message, row),

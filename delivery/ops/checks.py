@@ -15,9 +15,10 @@ from sqlalchemy import func, inspect, select, text
 
 from delivery import clock, jobs
 from delivery.database import now, reader
-from delivery.notifications import registry
+from delivery.notifications import registry, rendering
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.proofreading import mistakes
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
 from delivery.ops.cron import HEARTBEAT_KEY
 from delivery.ops.schema import is_behind
@@ -146,6 +147,15 @@ def sms() -> Finding:
     if provider == "console":
         return _console("text messages are printed", "set SMS_PROVIDER")
     return Finding(Level.OK, f"{provider} has credentials; nothing was sent")
+
+
+def templates() -> Finding:
+    wording = rendering.wording()
+    found = mistakes(wording)
+    if found:
+        count = f"{len(found)} mistake{'s' if len(found) > 1 else ''}"
+        return Finding(Level.WARN, f"{count}, the first in {found[0].file}; the built-in one is sent")
+    return Finding(Level.OK, f"{len((wording.theirs or wording.ours).locales)} locales, each can be sent")
 
 
 def _console(detail: str, advice: str) -> Finding:

@@ -10,7 +10,6 @@ import smtplib
 import ssl
 import time
 from collections.abc import Callable
-from email.utils import parseaddr
 from typing import Self
 from uuid import UUID
 
@@ -39,7 +38,7 @@ class SmtpTransport:
         self._host, self._port, self._tls = host, port, tls
         self._user, self._password = user, password
         self._sender = sender
-        self._envelope_sender = parseaddr(sender)[1]
+        self._envelope_sender = mime.mailbox(sender)[1]
         self._domain = self._envelope_sender.rpartition("@")[2] or "localhost"
         self._timeout_seconds = timeout_seconds
         self._smtp: SmtpClient | None = None
