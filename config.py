@@ -234,6 +234,13 @@ class Config:
     SNS_ENDPOINT_URL: str = env(WEB_URL, "", "A service that speaks SNS; when empty, AWS.")
     AWS_REGION: str = env(REGION, "us-east-1", "Region of SNS.")
 
+    # Looking after it
+    NOTIFICATIONS_KEEP_DAYS: int = env(number(1, 3650), "30", "Days that messages are kept once they are settled.")
+    NOTIFICATIONS_KEEP_FAILED_DAYS: int = env(
+        number(1, 3650), "90", "The same for those that failed, are dead or are uncertain."
+    )
+    METRICS_TOKEN: str = env(TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone.")
+
     # Processes
     WEB_WORKERS: int = env(number(1, 256), "2", "Web processes.")
     WEB_THREADS: int = env(number(1, 256), "8", "Threads of one web process.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from config import Config
 
 SIGNING_KEYS = ("SECRET_KEY", "JWT_SECRET_KEY")
+_SECRETS = (*SIGNING_KEYS, "SMTP_PASSWORD", "SMS_API_SECRET", "METRICS_TOKEN")
 PLACEHOLDER = re.compile(r"(change|replace)[\W_]*me", re.IGNORECASE)
 GUESSABLE = re.compile(
     r"(change|replace)[\W_]*me|secret|password|placeholder|insecure|postgres|qwerty|12345678|abcdefgh", re.IGNORECASE
@@ -68,7 +69,7 @@ def redis_password(config: Config) -> str:
 
 
 def shared_secrets(config: Config) -> Iterator[tuple[str, str]]:
-    found = {name: getattr(config, name) for name in (*SIGNING_KEYS, "SMTP_PASSWORD", "SMS_API_SECRET")}
+    found = {name: getattr(config, name) for name in _SECRETS}
     found |= {"DATABASE_URL": make_url(config.DATABASE_URL).password, "REDIS_URL": redis_password(config)}
     for (first, one), (second, other) in combinations(found.items(), 2):
         if one and one == other:
@@ -125,6 +126,7 @@ PRODUCTION_RULES = (
     Rule("REDIS_URL", STRONG_PASSWORD, redis_is_guarded),
     Rule("SMTP_PASSWORD", STRONG_PASSWORD, lambda c: not c.SMTP_PASSWORD or not is_guessable(c.SMTP_PASSWORD)),
     Rule("SMS_API_SECRET", STRONG_PASSWORD, lambda c: not c.SMS_API_SECRET or not is_guessable(c.SMS_API_SECRET)),
+    Rule("METRICS_TOKEN", STRONG_PASSWORD, lambda c: not c.METRICS_TOKEN or not is_guessable(c.METRICS_TOKEN)),
     Rule("TWILIO_BASE_URL", ENCRYPTED, lambda c: is_encrypted(c.TWILIO_BASE_URL)),
     Rule("SNS_ENDPOINT_URL", ENCRYPTED, lambda c: not c.SNS_ENDPOINT_URL or is_encrypted(c.SNS_ENDPOINT_URL)),
     Rule(

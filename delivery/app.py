@@ -17,13 +17,16 @@ from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
+from delivery.notifications.routes import blp as notifications_blueprint
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
+from delivery.ops.metrics import blp as metrics_blueprint
 from delivery.policy import POLICY
 from delivery.privacy import cli as privacy_cli
 from delivery.privacy.routes import blp as privacy_blueprint
@@ -81,9 +84,11 @@ def _add_blueprints(app: Flask) -> None:
         users_blueprint,
         invitations_blueprint,
         deliveries_blueprint,
+        notifications_blueprint,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,
+        metrics_blueprint,
         api_documents.pages,
     ):
         app.register_blueprint(blueprint)
@@ -91,6 +96,7 @@ def _add_blueprints(app: Flask) -> None:
 
 def _add_commands(app: Flask) -> None:
     notifications_cli.group.add_command(cli_preview.preview)
+    notifications_cli.init_app(app, by_number)
     for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group, privacy_cli.group):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):

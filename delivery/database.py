@@ -85,6 +85,12 @@ def new_id() -> UUID:
     return _uuid7()
 
 
+def oldest_id(moment: datetime, *, minus_seconds: float = 0) -> UUID:
+    """Return the least id of a moment, or of so many seconds before: a bound by time for whatever is ordered by id."""
+    milliseconds = int(1000 * (moment.timestamp() - minus_seconds))
+    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
+
+
 _SECONDS = Float()  # one instance: SQLAlchemy describes each instance of a type anew for its cache of statements
 
 

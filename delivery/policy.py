@@ -5,15 +5,17 @@ docs/security.md shows it; tests/test_policy.py tries every cell of it.
 
 from delivery.auth.states import Scope
 from delivery.deliveries.states import Part
+from delivery.notifications.access import Part as Message
 from delivery.users.states import Part as Account
 from delivery.users.states import Role
-from delivery.web.rules import Policy, of_object, public, signed_in, unlimited
+from delivery.web.rules import Policy, of_object, operators, public, signed_in, unlimited
 
 _SELF_OR_ADMIN = (Account.SELF, Account.ADMIN)
 
 POLICY: Policy = {
     "health.healthz": unlimited(),
     "health.readyz": unlimited(),
+    "metrics.metrics": operators(),
     # Signing in and out
     "auth.login": public(),
     "auth.refresh": public(),
@@ -68,4 +70,11 @@ POLICY: Policy = {
     "deliveries.delete": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
     "deliveries.move": of_object(*Part, scope=Scope.DELIVERIES_MOVE),
     "deliveries.timeline": of_object(*Part, scope=Scope.DELIVERIES_READ),
+    "deliveries.notifications": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.NOTIFICATIONS_READ),
+    # Messages; a mail about an account is for its owner and admins, and asked for again where it was asked for
+    "notifications.index": signed_in(
+        scope=Scope.NOTIFICATIONS_READ, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}
+    ),
+    "notifications.show": of_object(*Message, scope=Scope.NOTIFICATIONS_READ),
+    "notifications.resend": of_object(Message.OWNER, Message.STAFF, scope=Scope.NOTIFICATIONS_WRITE),
 }

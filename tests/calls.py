@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from uuid import UUID
 
+from sqlalchemy import update
+
 from delivery.auth import sessions
 from delivery.database import transaction
+from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose
 from tests.auth.invitations import invited
 from tests.auth.keys import made
@@ -123,6 +126,11 @@ CALLS = {
     "deliveries.delete": delete("/api/deliveries/{delivery}"),
     "deliveries.move": post("/api/deliveries/{delivery}/transitions", {"to": "{next_state}"}),
     "deliveries.timeline": get("/api/deliveries/{delivery}/events"),
+    "deliveries.notifications": get("/api/deliveries/{delivery}/notifications"),
+    "notifications.index": get("/api/notifications"),
+    "notifications.show": get("/api/notifications/{message}"),
+    "notifications.resend": post("/api/notifications/{message}/resend"),
+    "metrics.metrics": get("/metrics", by=None, headers={"Authorization": "Bearer metrics-for-tests-0c1d"}),
 }  # fmt: skip
 
 
@@ -170,6 +178,15 @@ def _delivery(things):
     return delivery["id"]
 
 
+def _message(things):
+    """The mail that tells an owner of a delivery, and that did not arrive."""
+    delivery_id = UUID(_delivery(things))
+    chosen = (OutboxMessage.delivery_id == delivery_id, OutboxMessage.audience == "sender")
+    dead = update(OutboxMessage).where(*chosen).values(state="dead", settled_at=OutboxMessage.created_at)
+    with things.app.app_context(), transaction() as session:
+        return str(session.execute(dead.returning(OutboxMessage.id)).scalars().one())
+
+
 def _user_with_key(things):
     owner = things.owner()
     made(owner)
@@ -211,6 +228,7 @@ OBJECTS = {
     "session": _session,
     "key": lambda things: made(things.owner())["id"],
     "delivery": _delivery,
+    "message": _message,
     "invitation": lambda things: _invitation(things)["id"],
 }
 # What else a call may need.

@@ -27,6 +27,8 @@ WIDE_LIMITS = {
 }
 
 
+# Tests ask from many addresses; tests/ops/test_metrics.py asks without it, too.
+METRICS_TOKEN = "metrics-for-tests-0c1d"
 @pytest.hookimpl(trylast=True)  # after -k has left its choice
 def pytest_collection_modifyitems(items):
     """Have coverage look at what runs on both databases once: it takes two thirds more time for the same lines."""
@@ -39,7 +41,7 @@ def pytest_collection_modifyitems(items):
 
 def settings(folder, **more):
     """The environment of a test app."""
-    fixed = {"DATA_DIR": str(folder), "ENVIRONMENT": "development", "LOG_FORMAT": "json"}
+    fixed = {"DATA_DIR": str(folder), "ENVIRONMENT": "development", "LOG_FORMAT": "json", "METRICS_TOKEN": METRICS_TOKEN}
     given = {**fixed, **CHEAP_HASHES, **WIDE_LIMITS, **more}
     return Config(environ={name: str(value) for name, value in given.items()})
 

@@ -39,6 +39,8 @@ def _rows(app):
 
 
 def _who(rule):
+    if rule.operators:
+        return "whoever has `METRICS_TOKEN`; without one set, this machine"
     if rule.public:
         return "everybody"
     if rule.roles is not None:

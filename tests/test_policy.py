@@ -74,6 +74,9 @@ def parts(kind, role, of):
     if kind == "delivery":
         sees = {("customer", OWN): {"owner"}, ("courier", ASSIGNED): {"courier"}}
         return {"dispatcher"} if role in {"dispatcher", "admin"} else sees.get((role, of), set())
+    if kind == "message":
+        sees = {("customer", OWN): {"owner"}}
+        return {"staff"} if role in {"dispatcher", "admin"} else sees.get((role, of), set())
     if kind == "invitation":
         return {"admin"} if role == "admin" else set()
     is_self, is_admin = of == OWN, role == "admin" and kind.startswith("user")

@@ -61,6 +61,12 @@ BUDGETS = {
     "deliveries.delete": (5, 204),
     "deliveries.move": (6, 200),
     "deliveries.timeline": (3, 200),
+    "deliveries.notifications": (3, 200),
+    "notifications.index": (2, 200),
+    "notifications.show": (3, 200),
+    # The message is locked, changed and read again; the audit log 3.
+    "notifications.resend": (9, 202),
+    "metrics.metrics": (6, 200),
     "health.healthz": (0, 200),
     "health.readyz": (1, 200),
 }

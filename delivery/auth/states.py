@@ -11,6 +11,8 @@ class Scope(StrEnum):
     DELIVERIES_MOVE = "deliveries:move"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    NOTIFICATIONS_READ = "notifications:read"
+    NOTIFICATIONS_WRITE = "notifications:write"
     AUDIT_READ = "audit:read"
 
 

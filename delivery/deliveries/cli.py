@@ -33,7 +33,7 @@ from delivery.deliveries.schemas import MoveIn, delivery_out, event_out
 from delivery.deliveries.states import State
 from delivery.errors import NotFound
 from delivery.notifications.models import OutboxMessage
-from delivery.notifications.queries import Filter, newest
+from delivery.notifications.queries import Filter, page
 from delivery.users import passwords
 from delivery.users import seeding as people
 from delivery.users import services as users
@@ -152,7 +152,7 @@ def show(number_or_id: str, *, as_json: bool) -> None:
     row = _find(number_or_id)
     body = delivery_out(row, allowed=services.allowed_for(CLI, row))
     history = [event_out(event, staff=True) for event in timeline(row.id, after=0, limit=_MOST_EVENTS)]
-    messages = [_message(one) for one in reversed(newest(Filter(delivery_id=row.id), limit=_MOST_MESSAGES))]
+    messages = [_message(one) for one in reversed(page(Filter(delivery_id=row.id), limit=_MOST_MESSAGES))]
     if as_json:
         print_json(body | {"history": history, "messages": messages})
         return

@@ -20,6 +20,8 @@ from delivery.deliveries.schemas import (
 )
 from delivery.deliveries.states import Part
 from delivery.idempotency import transactional
+from delivery.notifications import queries as messages
+from delivery.notifications.schemas import DeliveryMessageArgs, MessagePage, message_page
 from delivery.users.access import user_for
 from delivery.web import (
     Blueprint,
@@ -34,7 +36,7 @@ from delivery.web import (
     signed_in,
     single,
 )
-from delivery.web.paging import PageArgs, read_cursor, write_cursor
+from delivery.web.paging import PageArgs, read_cursor, uuid_position, write_cursor
 
 blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveries, from order to doorstep.")
 
@@ -150,3 +152,16 @@ def timeline(row: Any, args: dict[str, Any]) -> Response:
     more = write_cursor(sort, page[-1].seq) if len(rows) > limit else None
     staff = bool(parts_of(caller(), row) & {Part.COURIER, Part.DISPATCHER})
     return answer({"items": [event_out(event, staff=staff) for event in page], "next_cursor": more})
+
+
+@blp.route("/deliveries/<uuid:delivery_id>/notifications")
+@signed_in
+@found(delivery_for)
+@blp.errors(400, 401, 403, 404, 422)
+@blp.arguments(DeliveryMessageArgs, location="query")
+@blp.response(200, MessagePage)
+def notifications(row: Any, args: dict[str, Any]) -> Response:
+    """List the messages about a delivery, the newest first."""
+    limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
+    rows = messages.page(messages.Filter(**args, delivery_id=row.id), before=before, limit=limit + 1)
+    return answer(message_page(rows, limit=limit))

@@ -35,7 +35,7 @@ _m, _b = _messages.c, Breaker.__table__.c
 AGAIN_SECONDS = 1.0
 
 
-def _claimable(channel: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
+def claimable(channel: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
     """Due, and not held back in its lane. Of a row in somebody's hands next_at is the end of the lease."""
     return _m.channel == channel, lanes.is_open(_messages), _m.next_at <= now(), lanes.first(_messages)
 
@@ -60,7 +60,7 @@ def _best(*conditions: ColumnElement[bool], order: ColumnElement[Any]) -> CTE:
 
 @cache
 def _take(*, newest: bool) -> Update:
-    conditions = _claimable(bindparam("of_channel", type_=String))
+    conditions = claimable(bindparam("of_channel", type_=String))
     return _taking(_best(*conditions, order=_m.next_at.desc() if newest else _m.next_at))
 
 
@@ -73,7 +73,7 @@ def _take_webhooks(on: str) -> Update:
     webhook: ColumnElement[str] = literal_column("'webhook'")
     few = (
         select(_m.id)
-        .where(_m.recipient_id == free_ones.c.id, *_claimable(webhook))
+        .where(_m.recipient_id == free_ones.c.id, *claimable(webhook))
         .order_by(_m.next_at)
         .limit(ENDPOINT_CONCURRENCY)
         .correlate(free_ones)
@@ -112,7 +112,7 @@ def _working(channel: Channel) -> ColumnElement[bool]:
 
 _DUE = select(
     *(
-        (exists().where(*_claimable(literal_column(f"'{channel}'"))) & _working(channel)).label(channel)
+        (exists().where(*claimable(literal_column(f"'{channel}'"))) & _working(channel)).label(channel)
         for channel in Channel
     )
 )

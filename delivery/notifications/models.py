@@ -59,6 +59,13 @@ class OutboxMessage(Base):
             sqlite_where=_OPEN_WEBHOOK,
         ),
         Index("ix_outbox_messages_state", "state", "id"),
+        # For what is thrown away: does another message repeat it? Few rows are in it.
+        Index(
+            "ix_outbox_messages_resend_of",
+            "resend_of",
+            postgresql_where=text("resend_of IS NOT NULL"),
+            sqlite_where=text("resend_of IS NOT NULL"),
+        ),
     )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -101,6 +108,8 @@ class OutboxAttempt(Base):
     """One attempt to send a message; rows are only ever added, and completed once."""
 
     __tablename__ = "outbox_attempts"
+    # Rows come in the order of this column, so that PostgreSQL needs next to nothing to find the young ones.
+    __table_args__ = (Index("ix_outbox_attempts_started", "started_at", postgresql_using="brin"),)
 
     message_id: Mapped[UUID] = mapped_column(ForeignKey("outbox_messages.id"), primary_key=True)
     n: Mapped[int] = mapped_column(primary_key=True)

@@ -1,18 +1,33 @@
-"""Reads of the outbox, for people: which messages there are and what became of them."""
+"""Reads of the outbox, for people: which messages there are and what became of them; they write nothing.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+Each list follows an index, the newest or oldest first, and stops when it has enough: by state, owner or delivery where
+one is given, else by id. What is filtered besides is read and passed over.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, union_all
 
-from delivery.database import now, reader
+from delivery import clock
+from delivery.database import oldest_id, reader
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
+from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE
 
 _messages, _attempts = OutboxMessage.__table__, OutboxAttempt.__table__
 _m = _messages.c
+# Ids tell when they were made, by the clock of the host that made them; so far they may be from the database's.
+CLOCKS_APART_SECONDS = 3600
+_copies = _messages.alias("copies")
+# A command that sends what arrived once more can be run again after a break: it takes no copy, and nothing twice.
+_NOT_YET_REPEATED = (
+    _m.state.in_(sorted(REPEATED_AS_NEW))
+    & _m.resend_of.is_(None)
+    & ~select(_copies.c.id).where(_copies.c.resend_of == _m.id).exists()
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,28 +36,95 @@ class Filter:
 
     ids: Sequence[UUID] = ()
     delivery_id: UUID | None = None
-    states: Sequence[str] = ()
+    state: Sequence[str] = ()
     channel: str | None = None
-    since: timedelta | None = None
+    event: str | None = None
+    audience: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = []
+        """Return what a row must meet but for its state, which the query goes by."""
+        equal = {name: getattr(self, name) for name in ("delivery_id", "channel", "event", "audience")}
+        conditions: list[ColumnElement[bool]] = [_m[name] == value for name, value in equal.items() if value]
         if self.ids:
             conditions.append(_m.id.in_(self.ids))
-        if self.delivery_id:
-            conditions.append(_m.delivery_id == self.delivery_id)
-        if self.states:
-            conditions.append(_m.state.in_(self.states))
-        if self.channel:
-            conditions.append(_m.channel == self.channel)
         if self.since:
-            conditions.append(_m.created_at >= now(plus=-self.since.total_seconds()))
+            earliest = oldest_id(self.since - clock.offset, minus_seconds=CLOCKS_APART_SECONDS)
+            conditions += [_m.created_at >= self.since, _m.id >= earliest]
+        if self.until:
+            latest = oldest_id(self.until, minus_seconds=-CLOCKS_APART_SECONDS)
+            conditions += [_m.created_at < self.until, _m.id < latest]
         return conditions
 
 
-def newest(chosen: Filter, *, limit: int) -> Sequence[Row[Any]]:
-    """Return messages, the newest first."""
-    return reader().execute(select(_messages).where(*chosen.conditions()).order_by(_m.id.desc()).limit(limit)).all()
+def page(
+    chosen: Filter, *, visible: ColumnElement[bool] | None = None, before: UUID | None = None, limit: int
+) -> Sequence[Row[Any]]:
+    """Return messages, the newest first, of those that `visible` lets through, beginning before an id."""
+    conditions = [*chosen.conditions(), true() if visible is None else visible]
+    if before:
+        conditions.append(_m.id < before)
+    return reader().execute(_in_order(conditions, chosen.state, descending=True, limit=limit)).all()
+
+
+def to_resend(chosen: Filter, *, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Return chosen messages that can be sent again, the oldest first, beginning after an id."""
+    return _oldest(chosen, _may_be_resent(chosen), after=after, limit=limit)
+
+
+def to_cancel(chosen: Filter, *, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    """Return chosen messages that wait, the oldest first, beginning after an id."""
+    return _oldest(replace(chosen, state=["pending"]), true(), after=after, limit=limit)
+
+
+def _oldest(chosen: Filter, also: ColumnElement[bool], *, after: UUID | None, limit: int) -> Sequence[Row[Any]]:
+    conditions = [*chosen.conditions(), also]
+    if after:
+        conditions.append(_m.id > after)
+    return reader().execute(_in_order(conditions, chosen.state, descending=False, limit=limit)).all()
+
+
+def _may_be_resent(chosen: Filter) -> ColumnElement[bool]:
+    if chosen.ids or not REPEATED_AS_NEW & set(chosen.state):
+        return true()
+    return or_(_m.state.in_(sorted(RESENDABLE)), _NOT_YET_REPEATED)
+
+
+def _in_order(
+    conditions: Iterable[ColumnElement[bool]], states: Iterable[str], *, descending: bool, limit: int
+) -> Select[Any]:
+    """Build a page by id. Of several states it takes the first of each: no index has them in one order."""
+    order = _m.id.desc() if descending else _m.id.asc()
+    plain = select(_messages).where(*conditions).order_by(order).limit(limit)
+    wanted = sorted(set(states))
+    if len(wanted) < 2:  # noqa: PLR2004  # several
+        return plain.where(_m.state.in_(wanted)) if wanted else plain
+    found = union_all(*(select(plain.where(_m.state == one).subquery()) for one in wanted)).subquery()
+    return select(found).order_by(found.c.id.desc() if descending else found.c.id.asc()).limit(limit)
+
+
+def counts_to_resend(chosen: Filter) -> dict[tuple[str, str], int]:
+    """Return how many chosen messages can be sent again, by channel and state. Reads each of them."""
+    return _counts(chosen, _may_be_resent(chosen))
+
+
+def counts_to_cancel(chosen: Filter) -> dict[tuple[str, str], int]:
+    """Return how many chosen messages wait, by channel and state. Reads each of them."""
+    return _counts(replace(chosen, state=["pending"]), true())
+
+
+def _counts(chosen: Filter, also: ColumnElement[bool]) -> dict[tuple[str, str], int]:
+    query = select(_m.channel, _m.state, func.count()).where(*chosen.conditions(), also)
+    if chosen.state:
+        query = query.where(_m.state.in_(sorted(set(chosen.state))))
+    rows = reader().execute(query.group_by(_m.channel, _m.state).order_by(_m.channel, _m.state))
+    return {(channel, state): count for channel, state, count in rows}
+
+
+def message_by_id(message_id: UUID) -> Row[Any] | None:
+    """Return one message."""
+    return reader().execute(select(_messages).where(_m.id == message_id)).one_or_none()
 
 
 def attempts_of(message_id: UUID) -> Sequence[Row[Any]]:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Row, bindparam, case, insert, select, update
 
-from delivery import logs
+from delivery import audit, logs
 from delivery.database import after_commit, db, new_id, now
+from delivery.errors import Conflict, NotFound
 from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import (
@@ -103,9 +104,44 @@ def resend(message_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
     resent: dict[UUID, UUID | None] = dict.fromkeys(message_ids)
     resent.update({row.id: _retry(row) for row in rows if row.state in RESENDABLE})
     resent.update({row.id: _repeat(row) for row in rows if row.state in REPEATED_AS_NEW})
+    for row in rows:
+        if goes_out := resent[row.id]:
+            audit.record("message.resent", object_type="message", object_id=row.id, sent_as=str(goes_out))
     for channel in dict.fromkeys(row.channel for row in rows if resent[row.id]):
         after_commit(_wake, channel)
     return resent
+
+
+def resend_one(message_id: UUID) -> Row[Any]:
+    """Send one message once more; return the row that goes out.
+
+    Raises:
+        NotFound: retention has thrown it away.
+        Conflict: it waits already, or was never to be sent; `state` says which.
+    """
+    goes_out = resend([message_id])[message_id]
+    found = db.session.execute(select(_messages).where(_messages.c.id == (goes_out or message_id))).one_or_none()
+    if found is None:
+        raise NotFound
+    if goes_out is None:
+        raise Conflict(
+            f"A message that is {found.state} cannot be sent again.", code="not_resendable", state=found.state
+        )
+    return found
+
+
+def withdraw(message_ids: Sequence[UUID]) -> set[UUID]:
+    """Cancel messages that wait, as a person decided; return which those were.
+
+    What is in a worker's hands or settled is left alone.
+    """
+    waiting = (_messages.c.id.in_(message_ids), _messages.c.state == MessageState.PENDING)
+    values = {"state": MessageState.CANCELLED, "error_class": "withdrawn"}
+    statement = update(_messages).where(*waiting).values(settled_at=now(), **values).returning(_messages.c.id)
+    withdrawn = set(db.session.execute(statement).scalars())
+    for message_id in sorted(withdrawn):
+        audit.record("message.cancelled", object_type="message", object_id=message_id)
+    return withdrawn
 
 
 def cancel(recipient_ids: Sequence[UUID]) -> int:

@@ -15,18 +15,18 @@ from sqlalchemy import func, inspect, select, text
 
 from delivery import clock, jobs
 from delivery.database import now, reader
-from delivery.notifications import registry, rendering
+from delivery.notifications import heartbeat, registry, rendering, stats
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.proofreading import mistakes
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
-from delivery.ops.cron import HEARTBEAT_KEY
 from delivery.ops.schema import is_behind
 from delivery.privacy import erasure_list
 
 # A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
 LATE_SECONDS, FAR_TOO_LATE_SECONDS = 60, 600
 CLOCKS_APART_SECONDS = 5
+SWEEP_LATE_SECONDS = 10  # it is one a second
 LITTLE_SPACE_GIB, GIB = 1, 2**30
 SHORTEST_KEY = 32
 
@@ -96,9 +96,12 @@ def workers(channel: Channel) -> Finding:
 
 
 def cron() -> Finding:
-    with jobs.brief_redis() as client:
-        alive = client.exists(HEARTBEAT_KEY)
-    return Finding(Level.OK, "alive") if alive else Finding(Level.FAIL, "no sign of life for a minute")
+    age = heartbeat.age_seconds()
+    if age is None:
+        return Finding(Level.FAIL, "no sign of life for a minute")
+    if age > SWEEP_LATE_SECONDS:
+        return Finding(Level.WARN, f"the last sweep began {age:.0f} s ago")
+    return Finding(Level.OK, "alive")
 
 
 def outbox(channel: Channel) -> Finding:
@@ -118,6 +121,12 @@ def unsent() -> Finding:
     counts: dict[str, int] = dict(reader().execute(query).all())
     detail = ", ".join(f"{counts.get(state, 0) or 'none'} {state}" for state in given_up)
     return Finding(Level.WARN if counts else Level.OK, detail)
+
+
+def breakers() -> Finding:
+    paused = [row.key for row in stats.breakers() if row.open]
+    detail = f"{', '.join(paused)} paused after failures in a row" if paused else "nothing is paused"
+    return Finding(Level.WARN if paused else Level.OK, detail)
 
 
 def mail() -> Finding:

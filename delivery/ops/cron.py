@@ -7,11 +7,10 @@ import time
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from delivery import clock, jobs
-from delivery.notifications import alarm, claims
+from delivery import jobs
+from delivery.notifications import alarm, claims, heartbeat
 from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
 from delivery.ops.housekeeping import Housekeeping
@@ -22,7 +21,6 @@ SWEEP_SECONDS = 1.0
 # How long a sweep itself sends when there is no queue to wake a worker by.
 SLICE_SECONDS = 5.0
 BACK_OFF_MAX_SECONDS = 10.0
-HEARTBEAT_KEY, HEARTBEAT_TTL_SECONDS = "delivery:cron:heartbeat", 60
 
 
 @click.command()
@@ -65,7 +63,7 @@ def run() -> None:
 
 def sweep() -> None:
     """Wake a worker for each channel in which something is due; send here where nobody can be woken."""
-    beat()
+    heartbeat.beat()
     for channel in claims.due_channels():
         if not alarm.wake(channel):
             _deliver_here(channel)
@@ -74,12 +72,3 @@ def sweep() -> None:
 def _deliver_here(channel: Channel) -> None:
     logger.warning("sending without a worker", extra={"channel": channel})
     deliver(channel, seconds=SLICE_SECONDS)
-
-
-def beat() -> None:
-    """Leave a sign of life for those who watch."""
-    try:
-        with jobs.brief_redis() as redis:
-            redis.set(HEARTBEAT_KEY, clock.now().isoformat(), ex=HEARTBEAT_TTL_SECONDS)
-    except RedisError as error:
-        logger.debug("no heartbeat", extra={"error_class": type(error).__name__})

@@ -10,6 +10,7 @@ from delivery import idempotency, limits
 from delivery.audit.services import head as audit_head
 from delivery.auth import addresses, invitations, sessions
 from delivery.database import transaction
+from delivery.notifications import retention
 from delivery.privacy import erasure_list
 from delivery.privacy import services as privacy
 
@@ -26,6 +27,7 @@ CHORES: tuple[Callable[[int], int], ...] = (
     limits.purge,
     addresses.purge,
     invitations.purge,
+    retention.purge,
 )
 
 

@@ -94,7 +94,7 @@ def document(app: Flask) -> bytes:
 def _build(app: Flask) -> dict[str, Any]:
     options = {
         "title": "Delivery",
-        "version": _version(),
+        "version": version(),
         "openapi_version": "3.1.0",
         "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
         "servers": [{"url": "/"}],
@@ -147,7 +147,7 @@ def _said(rule: Rule, description: str | None) -> dict[str, Any]:
     return {**said, "x-required-scope": rule.scope, "description": words}
 
 
-def _version() -> str:
+def version() -> str:
     """Return the version in setup.cfg."""
     lines = (Path(__file__).parents[2] / "setup.cfg").read_text().splitlines()
     return next(line.partition("=")[2].strip() for line in lines if line.startswith("version"))

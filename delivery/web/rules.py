@@ -10,7 +10,8 @@ class Rule:
 
     `roles`: None for every role. `scope`: what an API key must have; None keeps all keys out, since some things only a
     person does. `parts`: for an endpoint about one object, what the caller must be to it; whoever is nothing to it
-    does not see that it exists. `public`: nobody has to sign in. `limited`: the general limits count it.
+    does not see that it exists. `public`: nobody has to sign in. `limited`: the general limits count it. `operators`:
+    nobody signs in, and the view itself asks for a secret of those who run this.
     """
 
     roles: frozenset[str] | None = None
@@ -18,6 +19,7 @@ class Rule:
     parts: frozenset[str] = frozenset()
     public: bool = False
     limited: bool = True
+    operators: bool = False
 
 
 Policy = Mapping[str, Rule]  # by endpoint, as Flask names it
@@ -31,6 +33,11 @@ def public(*, scope: str | None = None) -> Rule:
 def unlimited() -> Rule:
     """Let everybody in, however often they ask."""
     return Rule(public=True, limited=False)
+
+
+def operators() -> Rule:
+    """Let in the machines of those who run this; the view asks for their secret."""
+    return Rule(public=True, limited=False, operators=True)
 
 
 def signed_in(*, scope: str | None = None, roles: Iterable[str] | None = None) -> Rule:

@@ -4,10 +4,10 @@ import uuid
 
 import pytest
 from flask import current_app
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from delivery import jobs, notifications
-from delivery.database import now, transaction
+from delivery.database import db, now, transaction
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.channels import Letter
 from delivery.notifications.channels.memory import MemoryTransport
@@ -115,4 +115,15 @@ def delivery_id(app):
             }
             event |= {"to_state": after, "actor_type": "user", "occurred_at": now(), "recorded_at": now()}
             session.execute(insert(DeliveryEvent.__table__).values(event))
+    return identity
+
+
+def put(outbox, state, **fields):
+    """A message that has come to this state."""
+    [identity] = outbox.add(new_message(**fields))
+    with db.engine.begin() as connection:
+        at = None if state in {"pending", "sending"} else OutboxMessage.created_at
+        lease = {"lease_token": uuid.uuid4(), "lease_until": OutboxMessage.created_at} if state == "sending" else {}
+        statement = update(OutboxMessage.__table__).where(OutboxMessage.id == identity)
+        connection.execute(statement.values(state=state, settled_at=at, **lease))
     return identity

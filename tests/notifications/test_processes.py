@@ -223,7 +223,7 @@ def test_two_sweeps_do_no_harm(system, api, smtp, redis_server):
         cron.sweep()
         cron.sweep()
         assert Queue("mail", connection=client).count == 1
-        assert client.ttl(cron.HEARTBEAT_KEY) > 0
+        assert client.ttl(heartbeat.KEY) > 0
 
 
 @on_postgresql

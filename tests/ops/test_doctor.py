@@ -9,10 +9,11 @@ from sqlalchemy import text
 
 from delivery import jobs
 from delivery.database import db, new_id, transaction
+from delivery.notifications import heartbeat
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import NewMessage, add
 from delivery.notifications.states import Channel
-from delivery.ops import cron, doctor, schema
+from delivery.ops import doctor, schema
 from delivery.ops.checks import Finding, Level
 from tests.commands import run, run_json
 
@@ -38,7 +39,7 @@ def ill(found):
 def running(app):
     """The app with its workers and cron, as far as Redis knows."""
     with app.app_context():
-        cron.beat()
+        heartbeat.beat()
         redis = jobs.redis_for_web()
         for channel in Channel:
             Worker([jobs.queue(channel, redis=redis)], connection=redis).register_birth()
@@ -63,7 +64,7 @@ def test_json_tells_the_same(running):
     assert body["ok"] is True
     assert {check["level"] for check in body["checks"]} == {"ok"}
     with running.app_context():
-        jobs.redis_for_web().delete(cron.HEARTBEAT_KEY)
+        jobs.redis_for_web().delete(heartbeat.KEY)
     result = run(running, "doctor", "--json")
     assert result.exit_code == 1
     assert '{"what":"cron","level":"fail"' in result.stdout

@@ -1,0 +1,60 @@
+"""Why a message was not sent, in words: one table from what machines call it to what people read."""
+
+from delivery.notifications.states import MessageState
+
+_S = MessageState
+_STATES: dict[str, str] = {
+    _S.PENDING: "Not sent yet",
+    _S.SENDING: "Being sent once more",
+    _S.FAILED: "Refused for good",
+    _S.DEAD: "Given up",
+    _S.UNCERTAIN: "Perhaps sent, and perhaps not",
+    _S.SUPPRESSED: "Not sent on purpose",
+    _S.SUPERSEDED: "Not sent: a newer message took its place",
+    _S.CANCELLED: "Cancelled",
+}
+WORDS: dict[str, str] = {
+    "address_taken": "the new address belongs to another account by now",
+    "bad_address": "this is not an address that mail can be sent to",
+    "channel_broke": "our own code failed while it was handed over; the log has the rest",
+    "composer_failed": "it could not be put into words; the log has the rest",
+    "delivery_deleted": "its delivery was deleted",
+    "erased": "its recipient was erased",
+    "expired": "it was too late to be of use",
+    "no_address": "its recipient has no address for this channel",
+    "no_open_invitation": "its invitation was accepted, revoked or has run out",
+    "nothing_to_change": "the change of address was made or called off",
+    "nothing_to_reset": "the reset was made, or asked for anew",
+    "nothing_to_verify": "the address is confirmed already",
+    "sms_limit": "this number has had its text messages of the day",
+    "tls": "no encrypted connection could be made, or nobody vouches for the certificate",
+    "too_many_mails": "this account has had its mails of the last six hours",
+    "withdrawn": "somebody cancelled it by command",
+    "worker_lost": "the process that sent it died before it knew",
+}
+# What providers call it begins with their name; the longest beginning that fits counts.
+FAMILIES: dict[str, str] = {
+    "smtp_": "the mail server cannot be reached or did not go on",
+    "smtp_4": "the mail server did not take it for now",
+    "smtp_5": "the mail server does not take it",
+    "sns_": "AWS SNS did not take it",
+    "twilio_": "Twilio did not take it",
+    "webhook_": "the endpoint did not take it",
+}
+
+
+def cause(error_class: str) -> str:
+    """Return what an error's class means; the class itself stands with what has no words of its own."""
+    if error_class in WORDS:
+        return WORDS[error_class]
+    fitting = [beginning for beginning in FAMILIES if error_class.startswith(beginning)]
+    words = FAMILIES[max(fitting, key=len)] if fitting else "the reason is"
+    return f"{words} ({error_class})" if fitting else f"{words} {error_class}"
+
+
+def reason(state: str, error_class: str | None) -> str | None:
+    """Return in a sentence why a message was not sent, or not yet; None where there is nothing to explain."""
+    if state in {_S.SENT, _S.DELIVERED} or (state in {_S.PENDING, _S.SENDING} and error_class is None):
+        return None
+    said = _STATES[state]
+    return f"{said}: {cause(error_class)}." if error_class else f"{said}."

@@ -1,0 +1,118 @@
+"""The shapes of messages; none shows an address, a token, a lease or what a message says."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from marshmallow import fields
+
+from delivery.notifications.reasons import reason
+from delivery.notifications.states import OPEN, Channel, MessageState, Outcome
+from delivery.web import Line, Schema, Time
+from delivery.web.paging import PageArgs, write_cursor
+
+
+class DeliveryMessageArgs(PageArgs):
+    state = fields.List(fields.Enum(MessageState, by_value=True), load_default=list)
+    channel = fields.Enum(Channel, by_value=True, load_default=None)
+    event = Line(40, load_default=None, metadata={"example": "delivered"})
+    audience = Line(12, load_default=None, metadata={"example": "recipient"})
+    since = Time(load_default=None, metadata={"description": "Written then or later."})
+    until = Time(load_default=None, metadata={"description": "Written before."})
+
+
+class MessageArgs(DeliveryMessageArgs):
+    delivery_id = fields.UUID(load_default=None)
+
+
+class MessageOut(Schema):
+    id = fields.UUID(required=True, metadata={"description": "The mail's Message-ID, too."})
+    channel = fields.Enum(Channel, by_value=True, required=True)
+    audience = fields.String(required=True, metadata={"example": "recipient"})
+    recipient_id = fields.UUID(
+        required=True, metadata={"description": "An account; a delivery, for the person who receives it."}
+    )
+    owner_id = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "Whose delivery or account it is about."}
+    )
+    delivery_id = fields.UUID(required=True, allow_none=True)
+    seq = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "The event of the delivery that it tells of."}
+    )
+    event = fields.String(required=True, metadata={"example": "delivered"})
+    template = fields.String(required=True)
+    locale = fields.String(required=True, allow_none=True, metadata={"description": "null: the account's own."})
+    state = fields.Enum(MessageState, by_value=True, required=True)
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why it was not sent, or not yet, in a sentence."}
+    )
+    error_class = fields.String(required=True, allow_none=True, metadata={"description": "The same for machines."})
+    attempts = fields.Integer(required=True)
+    next_at = fields.AwareDateTime(
+        required=True, allow_none=True, metadata={"description": "When it is tried next; null when settled."}
+    )
+    expires_at = fields.AwareDateTime(required=True, allow_none=True)
+    provider = fields.String(required=True, allow_none=True)
+    provider_ref = fields.String(required=True, allow_none=True)
+    resend_of = fields.UUID(
+        required=True, allow_none=True, metadata={"description": "The message that this one repeats."}
+    )
+    created_at = fields.AwareDateTime(required=True)
+    settled_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class AttemptOut(Schema):
+    number = fields.Integer(required=True)
+    started_at = fields.AwareDateTime(required=True)
+    ended_at = fields.AwareDateTime(required=True, allow_none=True)
+    outcome = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
+    provider = fields.String(required=True, allow_none=True)
+    provider_ref = fields.String(required=True, allow_none=True)
+    error_class = fields.String(required=True, allow_none=True)
+    error = fields.String(
+        required=True, allow_none=True, metadata={"description": "What the provider said; for staff."}
+    )
+
+
+class MessageWithAttemptsOut(MessageOut):
+    attempts_made = fields.List(fields.Nested(AttemptOut), required=True)
+
+
+class MessagePage(Schema):
+    items = fields.List(fields.Nested(MessageOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+_PLAIN = tuple(name for name in MessageOut().fields if name not in {"reason", "next_at"})
+
+
+def message_out(row: Any) -> dict[str, Any]:
+    """Return what MessageOut documents; `row` has the columns of OutboxMessage."""
+    shown = {name: getattr(row, name) for name in _PLAIN}
+    due = row.next_at if row.state in OPEN else None
+    return shown | {"reason": reason(row.state, row.error_class), "next_at": due}
+
+
+def attempt_out(row: Any, *, staff: bool) -> dict[str, Any]:
+    """Return what AttemptOut documents; `row` has the columns of OutboxAttempt."""
+    return {
+        "number": row.n,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "outcome": row.outcome,
+        "provider": row.provider,
+        "provider_ref": row.provider_ref,
+        "error_class": row.error_class,
+        "error": row.error if staff else None,
+    }
+
+
+def story_out(row: Any, attempts: Sequence[Any], *, staff: bool) -> dict[str, Any]:
+    """Return what MessageWithAttemptsOut documents."""
+    return message_out(row) | {"attempts_made": [attempt_out(one, staff=staff) for one in attempts]}
+
+
+def message_page(rows: Sequence[Any], *, limit: int) -> dict[str, Any]:
+    """Return what MessagePage documents; `rows` has one more than `limit` where there is another page."""
+    shown = rows[:limit]
+    more = write_cursor("-id", shown[-1].id) if len(rows) > limit else None
+    return {"items": [message_out(row) for row in shown], "next_cursor": more}

@@ -1,0 +1,105 @@
+"""Counts of the outbox, for people on call and for their machines.
+
+None reads what was settled long ago: what is open, given up, or young has an index or a range of ids, and so each costs
+by how much of that there is. The given-up are few, and retention keeps them so.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, case, func, literal, literal_column, select
+
+from delivery import clock
+from delivery.database import now, oldest_id, reader
+from delivery.notifications.breakers import Breaker
+from delivery.notifications.claims import claimable
+from delivery.notifications.models import OutboxAttempt, OutboxMessage
+from delivery.notifications.queries import CLOCKS_APART_SECONDS
+from delivery.notifications.states import OPEN, RESENDABLE, Channel
+
+_m, _a, _b = OutboxMessage.__table__.c, OutboxAttempt.__table__.c, Breaker.__table__.c
+DAY_SECONDS = 86_400
+ByState = dict[tuple[str, str], int]
+
+
+class Waiting(NamedTuple):
+    """The open messages of a channel in one state: how many, and how many of them could be sent now."""
+
+    channel: str
+    state: str
+    count: int
+    due: int
+
+
+# Literals: with bound values neither database could use its partial index.
+_OPEN = _m.state.in_([literal_column(f"'{state}'") for state in sorted(OPEN)])
+_WAITING = (
+    select(_m.channel, _m.state, func.count(), func.sum(case((_m.next_at <= now(), 1), else_=0)))
+    .where(_OPEN)
+    .group_by(_m.channel, _m.state)
+    .order_by(_m.channel, _m.state)
+)
+_OLDEST = select(
+    now().label("at"),
+    *(
+        select(_m.next_at)
+        .where(*claimable(literal(str(channel))))
+        .order_by(_m.next_at)
+        .limit(1)
+        .scalar_subquery()
+        .label(channel)
+        for channel in Channel
+    ),
+)
+_BY_STATE = select(_m.channel, _m.state, func.count()).group_by(_m.channel, _m.state).order_by(_m.channel, _m.state)
+_GIVEN_UP = _BY_STATE.where(_m.state.in_(sorted(RESENDABLE)))
+_OUTCOMES = (
+    select(_m.channel, _a.outcome, func.count())
+    .join_from(OutboxAttempt.__table__, OutboxMessage.__table__, _m.id == _a.message_id)
+    .group_by(_m.channel, _a.outcome)
+    .order_by(_m.channel, _a.outcome)
+)
+_BREAKERS = select(*_b, (_b.paused_until > now()).label("open")).order_by(_b.key)
+
+
+def waiting() -> list[Waiting]:
+    """Return how many messages are open, by channel and state."""
+    return [Waiting(*row) for row in reader().execute(_WAITING)]
+
+
+def overdue_seconds() -> dict[Channel, float]:
+    """Return for how long the oldest message of each channel could have been sent; 0 where nothing could.
+
+    What waits for its next attempt is not late, nor what waits behind another in its lane.
+    """
+    row = reader().execute(_OLDEST).one()
+    return {channel: _between(getattr(row, channel), row.at) for channel in Channel}
+
+
+def _between(oldest: datetime | None, at: datetime) -> float:
+    return 0.0 if oldest is None else (at - oldest).total_seconds()
+
+
+def given_up() -> ByState:
+    """Return how many messages failed, are dead or are uncertain, by channel and state; all that are still kept."""
+    return {(channel, state): count for channel, state, count in reader().execute(_GIVEN_UP)}
+
+
+def of_last_day() -> ByState:
+    """Return how many messages were written within 24 hours, by channel and the state that they are in now."""
+    since = now(plus=-DAY_SECONDS)
+    bound = oldest_id(clock.now() - clock.offset, minus_seconds=DAY_SECONDS + CLOCKS_APART_SECONDS)
+    rows = reader().execute(_BY_STATE.where(_m.created_at >= since, _m.id >= bound))
+    return {(channel, state): count for channel, state, count in rows}
+
+
+def outcomes(*, of_last_seconds: float) -> ByState:
+    """Return how many attempts were begun lately, by channel and outcome; `open` are those that still run."""
+    rows = reader().execute(_OUTCOMES.where(_a.started_at >= now(plus=-of_last_seconds)))
+    return {(channel, outcome or "open"): count for channel, outcome, count in rows}
+
+
+def breakers() -> Sequence[Row[Any]]:
+    """Return the breakers that have counted a failure: key, failures, paused_until, open."""
+    return reader().execute(_BREAKERS).all()
