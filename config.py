@@ -239,7 +239,9 @@ class Config:
     NOTIFICATIONS_KEEP_FAILED_DAYS: int = env(
         number(1, 3650), "90", "The same for those that failed, are dead or are uncertain."
     )
-    METRICS_TOKEN: str = env(TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone.")
+    METRICS_TOKEN: str = env(
+        TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone."
+    )
 
     # Processes
     WEB_WORKERS: int = env(number(1, 256), "2", "Web processes.")

@@ -41,7 +41,13 @@ def pytest_collection_modifyitems(items):
 
 def settings(folder, **more):
     """The environment of a test app."""
-    fixed = {"DATA_DIR": str(folder), "ENVIRONMENT": "development", "LOG_FORMAT": "json", "METRICS_TOKEN": METRICS_TOKEN}
+    fixed = {
+        "DATA_DIR": str(folder),
+        "ENVIRONMENT": "development",
+        "LOG_FORMAT": "json",
+        "METRICS_TOKEN": METRICS_TOKEN,
+    }
+    fixed |= {"METRICS_TOKEN": METRICS_TOKEN}
     given = {**fixed, **CHEAP_HASHES, **WIDE_LIMITS, **more}
     return Config(environ={name: str(value) for name, value in given.items()})
 

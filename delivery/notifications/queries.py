@@ -50,7 +50,8 @@ class Filter:
         if self.ids:
             conditions.append(_m.id.in_(self.ids))
         if self.since:
-            earliest = oldest_id(self.since - clock.offset, minus_seconds=CLOCKS_APART_SECONDS)
+            earlier_seconds = CLOCKS_APART_SECONDS + clock.offset.total_seconds()
+            earliest = oldest_id(self.since, minus_seconds=earlier_seconds)
             conditions += [_m.created_at >= self.since, _m.id >= earliest]
         if self.until:
             latest = oldest_id(self.until, minus_seconds=-CLOCKS_APART_SECONDS)
@@ -92,16 +93,17 @@ def _may_be_resent(chosen: Filter) -> ColumnElement[bool]:
 
 
 def _in_order(
-    conditions: Iterable[ColumnElement[bool]], states: Iterable[str], *, descending: bool, limit: int
+    conditions: Sequence[ColumnElement[bool]], states: Iterable[str], *, descending: bool, limit: int
 ) -> Select[Any]:
     """Build a page by id. Of several states it takes the first of each: no index has them in one order."""
     order = _m.id.desc() if descending else _m.id.asc()
-    plain = select(_messages).where(*conditions).order_by(order).limit(limit)
+    whole = select(_messages).order_by(order).limit(limit)
     wanted = sorted(set(states))
     if len(wanted) < 2:  # noqa: PLR2004  # several
-        return plain.where(_m.state.in_(wanted)) if wanted else plain
-    found = union_all(*(select(plain.where(_m.state == one).subquery()) for one in wanted)).subquery()
-    return select(found).order_by(found.c.id.desc() if descending else found.c.id.asc()).limit(limit)
+        return whole.where(*conditions, *(_m.state == one for one in wanted))
+    of_each = select(_m.id).where(*conditions).order_by(order).limit(limit)
+    first = (select(of_each.where(_m.state == one).subquery().c.id) for one in wanted)
+    return whole.where(_m.id.in_(union_all(*first)))
 
 
 def counts_to_resend(chosen: Filter) -> dict[tuple[str, str], int]:

@@ -5,10 +5,11 @@ by how much of that there is. The given-up are few, and retention keeps them so.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Row, case, func, literal, literal_column, select
+from sqlalchemy import Row, Select, case, func, literal, literal_column, select
 
 from delivery import clock
 from delivery.database import now, oldest_id, reader
@@ -23,7 +24,8 @@ DAY_SECONDS = 86_400
 ByState = dict[tuple[str, str], int]
 
 
-class Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """The open messages of a channel in one state: how many, and how many of them could be sent now."""
 
     channel: str
@@ -60,7 +62,7 @@ _OUTCOMES = (
     .group_by(_m.channel, _a.outcome)
     .order_by(_m.channel, _a.outcome)
 )
-_BREAKERS = select(*_b, (_b.paused_until > now()).label("open")).order_by(_b.key)
+_BREAKERS: Select[Any] = select(*_b, (_b.paused_until > now()).label("open")).order_by(_b.key)
 
 
 def waiting() -> list[Waiting]:
@@ -68,13 +70,13 @@ def waiting() -> list[Waiting]:
     return [Waiting(*row) for row in reader().execute(_WAITING)]
 
 
-def overdue_seconds() -> dict[Channel, float]:
+def overdue_seconds() -> dict[str, float]:
     """Return for how long the oldest message of each channel could have been sent; 0 where nothing could.
 
     What waits for its next attempt is not late, nor what waits behind another in its lane.
     """
     row = reader().execute(_OLDEST).one()
-    return {channel: _between(getattr(row, channel), row.at) for channel in Channel}
+    return {str(channel): _between(getattr(row, channel), row.at) for channel in Channel}
 
 
 def _between(oldest: datetime | None, at: datetime) -> float:

@@ -20,7 +20,6 @@ from redis.exceptions import RedisError
 from delivery.database import backend
 from delivery.errors import Forbidden, Unauthorized
 from delivery.notifications import heartbeat, stats
-from delivery.notifications.states import Channel
 from delivery.ops.openapi import version
 from delivery.web import Blueprint, public
 
@@ -80,9 +79,9 @@ def _messages() -> Iterator[Metric]:
     waiting, overdue = stats.waiting(), stats.overdue_seconds()
     counts = {(one.channel, one.state): one.count for one in waiting} | stats.given_up()
     yield _gauge("outbox_messages", "Messages that are open or were given up.", ("channel", "state"), counts)
-    due = dict.fromkeys(Channel, 0)
+    due = dict.fromkeys(overdue, 0)
     for one in waiting:
-        due[Channel(one.channel)] += one.due
+        due[one.channel] += one.due
     yield _gauge("outbox_due", "Messages whose time has come.", ("channel",), {(name,): due[name] for name in due})
     about = "For how long the oldest message that can be sent has waited for it."
     yield _gauge("outbox_oldest_pending_seconds", about, ("channel",), {(name,): overdue[name] for name in overdue})
@@ -97,7 +96,7 @@ def _breakers() -> Iterator[Metric]:
 
 
 def _sweep() -> Iterator[Metric]:
-    """Tell of the sweep's sign of life, which is in Redis: infinitely old where there is none, nothing without Redis."""
+    """Tell how old the sweep's sign of life is: infinitely where there is none, nothing where Redis is down."""
     try:
         age = heartbeat.age_seconds()
     except RedisError:

@@ -1,6 +1,5 @@
 """/api/notifications: who sees which messages, in which order, and what becomes of one that is sent again."""
 
-import itertools
 import uuid
 
 import pytest
@@ -9,11 +8,10 @@ from sqlalchemy import select, update
 from delivery.audit.queries import entries
 from delivery.database import db, transaction
 from delivery.notifications import jobs
-from delivery.notifications.channels import Failure
+from delivery.notifications.channels import Failure, Letter
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import add
 from tests.deliveries.test_pages import pages
-from tests.factories import PASSWORD
 from tests.notifications.conftest import Outbox, new_message, put
 from tests.web.answers import problem, wrong
 
@@ -113,8 +111,8 @@ def test_pages_of_several_states_are_one_list(app, people, outbox, limit):
 def test_the_list_is_filtered(app, people, outbox, travel, delivery_id):
     dead = put(outbox, "dead", delivery_id=delivery_id, seq=1, audience="sender")
     sms = put(outbox, "pending", channel="sms", event="delivered")
-    travel(hours=3)
     admin = people.admin()
+    travel(minutes=20)
     late = put(outbox, "uncertain")
     noon = outbox.row(late).created_at.isoformat().replace("+00:00", "Z")
     for query, expected in {
@@ -145,7 +143,8 @@ def test_a_bad_filter_is_a_422(people):
         "owner_id=1": "/owner_id",
         "limit=0": "/limit",
     }.items():
-        assert wrong(admin.get(f"{PATH}?{query}")).keys() == {field}, query
+        [pointer] = wrong(admin.get(f"{PATH}?{query}"))
+        assert pointer.startswith(field), query
     problem(admin.get(f"{PATH}?cursor=x"), 400, "bad_cursor")
 
 
@@ -164,7 +163,7 @@ def test_a_message_tells_of_its_attempts_and_why_it_was_not_sent(app, people, mi
     with app.app_context():
         outbox = Outbox(app)
         outbox.mail.failures += [Failure("smtp_550", "no user ***", permanent=True)] * 2
-        outbox.composers["created"] = lambda _: __import__("delivery").notifications.channels.Letter("a@b.example", "x")
+        outbox.composers["created"] = lambda _: Letter("a@b.example", "x")
         jobs.deliver("mail", seconds=20)
     message = told(api)[0]
     assert (message["state"], message["next_at"]) == ("failed", None)
@@ -228,11 +227,3 @@ def test_a_list_costs_the_same_for_one_and_for_many(app, people, outbox, count_s
             admin.get(f"{PATH}?state=pending&state=dead")
         costs.append(len(statements))
     assert costs[0] == costs[1]
-
-
-def test_a_customers_own_password_is_no_word_of_the_ledger(app, people):
-    owner = people.customer()
-    reset_mail(app, owner)
-    text = "".join(itertools.chain(owner.get(PATH).text, *(owner.get(f"{PATH}/{one['id']}").text for one in told(owner))))
-    assert PASSWORD not in text
-    assert "token" not in text

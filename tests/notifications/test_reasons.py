@@ -10,7 +10,8 @@ from delivery.notifications.states import MessageState
 
 SOURCES = [path.read_text() for path in Path("delivery").rglob("*.py")]
 GIVEN = re.compile(
-    r"(?:Suppress|Defer|Failure|Unreachable|Unknown)\(\s*\"([a-z_]+)\"|\berror_class=\"([a-z_]+)\"|\"error_class\": \"(\w+)\""
+    r"(?:Suppress|Defer|Failure|Unreachable|Unknown)\(\s*\"([a-z_]+)\""
+    r"|\berror_class=\"([a-z_]+)\"|\"error_class\": \"(\w+)\""
 )
 
 
@@ -32,5 +33,7 @@ def test_each_state_is_a_sentence_where_there_is_something_to_explain(state):
 
 def test_the_longest_beginning_that_fits_counts():
     assert reason("failed", "smtp_550") == "Refused for good: the mail server does not take it (smtp_550)."
-    assert reason("dead", "smtp_timeout") == "Given up: the mail server cannot be reached or did not go on (smtp_timeout)."
+    assert (
+        reason("dead", "smtp_timeout") == "Given up: the mail server cannot be reached or did not go on (smtp_timeout)."
+    )
     assert reason("suppressed", "fog") == "Not sent on purpose: the reason is fog."

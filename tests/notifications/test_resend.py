@@ -117,4 +117,4 @@ def test_what_is_withdrawn_waits_no_more_and_is_not_sent(outbox):
     assert [outbox.row(one).state for one in others] == ["sending", "sent", "dead"]
     assert [(one.act, one.object_id) for one in entries(before=None, limit=9)] == [("message.cancelled", waiting)]
     jobs.deliver("mail", seconds=20)
-    assert outbox.mail.sent == []
+    assert waiting not in [sent for sent, _ in outbox.mail.sent]

@@ -11,9 +11,11 @@ import click
 from flask import Flask, current_app
 
 from delivery import clock
+from delivery.cli import Checked
 from delivery.errors import NotFound
 from delivery.notifications.queries import Filter
 from delivery.notifications.states import Channel, MessageState
+from delivery.web import Line
 
 _KEY = "delivery.delivery_by_number"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -31,7 +33,7 @@ class _Age(click.ParamType[timedelta]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"(\d{1,6})([smhd])", str(value), re.ASCII)
+        match = re.fullmatch(r"(\d{1,5})([smhd])", str(value), re.ASCII)
         if match is None:
             self.fail("expected a number and s, m, h or d, such as 30m or 2h", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
@@ -39,12 +41,13 @@ class _Age(click.ParamType[timedelta]):
 
 _AGE, _SINCE, _UNTIL = _Age(), "Written since so long ago: 30m, 2h, 7d.", "Written before so long ago."
 _STATES, _CHANNELS = click.Choice([one.value for one in MessageState]), click.Choice([one.value for one in Channel])
+_TEXT = Checked(Line(40), name="text")
 _OPTIONS = (
-    click.option("--delivery", help="About one delivery: its id or tracking number."),
+    click.option("--delivery", type=_TEXT, help="About one delivery: its id or tracking number."),
     click.option("--state", "states", type=_STATES, multiple=True, help="In this state; may be repeated."),
     click.option("--channel", type=_CHANNELS, help="Of this channel."),
-    click.option("--event", help="That tell of this, such as delivered."),
-    click.option("--audience", help="To sender, recipient, account ..."),
+    click.option("--event", type=_TEXT, help="That tell of this, such as delivered."),
+    click.option("--audience", type=_TEXT, help="To sender, recipient, account ..."),
     click.option("--since", type=_AGE, help=_SINCE),
     click.option("--until", type=_AGE, help=_UNTIL),
 )
@@ -74,7 +77,7 @@ def _filter(*, delivery: str | None, since: timedelta | None, until: timedelta |
 
 
 def _ago(age: timedelta | None) -> datetime | None:
-    return age and clock.now() - age
+    return None if age is None else clock.now() - age
 
 
 def _delivery_id(text: str) -> UUID:

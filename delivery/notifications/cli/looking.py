@@ -1,5 +1,6 @@
 """`flask notifications list`, `show` and `stats`: what was sent and what was not, and why."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -100,7 +101,7 @@ def show_stats(*, as_json: bool) -> None:
 
 def _stats() -> dict[str, Any]:
     return {
-        "waiting": [{**one._asdict(), "later": one.count - one.due} for one in stats.waiting()],
+        "waiting": [{**asdict(one), "later": one.count - one.due} for one in stats.waiting()],
         "overdue_seconds": stats.overdue_seconds(),
         "given_up": _counted(stats.given_up(), "state"),
         "last_day": _counted(stats.of_last_day(), "state"),
