@@ -13,9 +13,8 @@ from rq import Queue
 from sqlalchemy.exc import OperationalError
 
 from delivery import jobs, notifications
-from delivery.notifications import attempts
+from delivery.notifications import attempts, heartbeat
 from delivery.notifications.jobs import deliver
-from delivery.notifications import heartbeat
 from delivery.ops import cron
 from delivery.ops.leash import leashed
 from delivery.subscriptions import COMPOSERS
