@@ -57,6 +57,7 @@ def test_production_refuses_short_and_known_secrets(name, value):
         ({"JWT_SECRET_KEY": PRODUCTION["SECRET_KEY"]}, "JWT_SECRET_KEY"),
         ({"SMTP_PASSWORD": PRODUCTION["SECRET_KEY"]}, "SMTP_PASSWORD"),
         ({"SMS_API_SECRET": PRODUCTION["JWT_SECRET_KEY"]}, "SMS_API_SECRET"),
+        ({"METRICS_TOKEN": PRODUCTION["SECRET_KEY"]}, "METRICS_TOKEN"),
         ({"REDIS_URL": "redis://:Vb7%2Dw2Kq9_Zt@redis"}, "REDIS_URL"),
     ],
 )
@@ -85,6 +86,7 @@ def test_production_refuses_one_secret_for_two_purposes(changed, name):
         ({"REDIS_URL": "rediss://delivery@redis"}, "REDIS_URL"),
         ({"SMTP_USER": "u", "SMTP_PASSWORD": "password1"}, "SMTP_PASSWORD"),
         ({"SMS_API_SECRET": "qwerty"}, "SMS_API_SECRET"),
+        ({"METRICS_TOKEN": "qwerty"}, "METRICS_TOKEN"),
         ({"TWILIO_BASE_URL": "http://api.twilio.com"}, "TWILIO_BASE_URL"),
         ({"SNS_ENDPOINT_URL": "http://sns.example.org:4100"}, "SNS_ENDPOINT_URL"),
         ({"SMTP_HOST": "mail.example.org", "MAIL_FROM": "a@example.org", "SMTP_TLS": "none"}, "SMTP_TLS"),
