@@ -26,6 +26,8 @@ WORDS: dict[str, str] = {
     "nothing_to_change": "the change of address was made or called off",
     "nothing_to_reset": "the reset was made, or asked for anew",
     "nothing_to_verify": "the address is confirmed already",
+    "opted_out": "its recipient wants no such messages",
+    "quiet_hours": "its recipient wants no messages at this hour",
     "sms_limit": "this number has had its text messages of the day",
     "tls": "no encrypted connection could be made, or nobody vouches for the certificate",
     "too_many_mails": "this account has had its mails of the last six hours",
@@ -57,4 +59,4 @@ def reason(state: str, error_class: str | None) -> str | None:
     if state in {_S.SENT, _S.DELIVERED} or (state in {_S.PENDING, _S.SENDING} and error_class is None):
         return None
     said = _STATES[state]
-    return f"{said}: {cause(error_class)}." if error_class else f"{said}."
+    return f"{said}: {cause(error_class)}." if error_class not in {None, state} else f"{said}."
