@@ -29,6 +29,8 @@ WIDE_LIMITS = {
 
 # Tests ask from many addresses; tests/ops/test_metrics.py asks without it, too.
 METRICS_TOKEN = "metrics-for-tests-0c1d"
+
+
 @pytest.hookimpl(trylast=True)  # after -k has left its choice
 def pytest_collection_modifyitems(items):
     """Have coverage look at what runs on both databases once: it takes two thirds more time for the same lines."""

@@ -13,9 +13,8 @@ from sqlalchemy import Row, Select, case, func, literal, literal_column, select
 
 from delivery import clock
 from delivery.database import now, oldest_id, reader
-from delivery.notifications.breakers import Breaker
 from delivery.notifications.claims import claimable
-from delivery.notifications.models import OutboxAttempt, OutboxMessage
+from delivery.notifications.models import Breaker, OutboxAttempt, OutboxMessage
 from delivery.notifications.queries import CLOCKS_APART_SECONDS
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
 
