@@ -185,6 +185,9 @@ class Caller:
             case.path_parameters["user_id"] = self.api.user_id
         if "delivery_id" in case.path_parameters:
             case.path_parameters["delivery_id"] = self.api.create()["id"]
+        if "message_id" in case.path_parameters:
+            self.api.create()
+            case.path_parameters["message_id"] = self.api.get("/api/notifications").json["items"][0]["id"]
         if "session_id" in case.path_parameters:
             case.path_parameters["session_id"] = self.api.get("/api/auth/sessions").json["items"][0]["id"]
         if "key_id" in case.path_parameters:
