@@ -15,6 +15,7 @@ class Purpose(StrEnum):
     RESET_PASSWORD = "reset-password"  # noqa: S105  # no password
     CHANGE_EMAIL = "change-email"
     INVITATION = "invitation"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 MAX_AGE_SECONDS: dict[Purpose, int] = {
@@ -22,6 +23,8 @@ MAX_AGE_SECONDS: dict[Purpose, int] = {
     Purpose.RESET_PASSWORD: 30 * 60,
     Purpose.CHANGE_EMAIL: 24 * 3600,
     Purpose.INVITATION: 7 * 24 * 3600,
+    # Mails are kept, and whoever finds one years later may still want no more of them.
+    Purpose.UNSUBSCRIBE: 2 * 365 * 24 * 3600,
 }
 
 

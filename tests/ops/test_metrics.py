@@ -67,7 +67,7 @@ def test_it_tells_which_breakers_are_open(app):
     rows = [("mail:smtp", 12, now(plus=30)), ("sms:twilio", 10, now(plus=-1)), ("webhook:x", 3, None)]
     with app.app_context(), db.engine.begin() as connection:
         for key, failures, until in rows:
-            values = {"key": key, "failures": failures, "paused_until": until}
+            values = {"key": key, "failures": failures, "paused_until": until, "changed_at": now()}
             connection.execute(insert(Breaker.__table__).values(values))
     found = scraped(app)
     assert [found["breaker_open", key] for key, _, _ in rows] == [1, 0, 0]
