@@ -19,10 +19,12 @@ from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
 from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
+from delivery.deliveries.routes import wanted as preferences_blueprint
 from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.routes import blp as notifications_blueprint
+from delivery.notifications.pages import blp as unsubscribe_blueprint
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
@@ -85,6 +87,8 @@ def _add_blueprints(app: Flask) -> None:
         invitations_blueprint,
         deliveries_blueprint,
         notifications_blueprint,
+        preferences_blueprint,
+        unsubscribe_blueprint,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,

@@ -77,4 +77,11 @@ POLICY: Policy = {
     ),
     "notifications.show": of_object(*Message, scope=Scope.NOTIFICATIONS_READ),
     "notifications.resend": of_object(Message.OWNER, Message.STAFF, scope=Scope.NOTIFICATIONS_WRITE),
+    # What people want to be told
+    "preferences.show_preferences": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_READ),
+    "preferences.replace_preferences": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_WRITE),
+    # Mail providers post for all their people from a few addresses, and each link is signed.
+    "unsubscribe.show": unlimited(),
+    "unsubscribe.leave": unlimited(),
+    "unsubscribe.come_back": unlimited(),
 }

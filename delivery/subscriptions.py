@@ -57,7 +57,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     ],
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
-    DeliveryEdited: [],  # nobody is told by default
+    DeliveryEdited: [_tell(delivery_messages.edited)],
     MessageSettled: [],
     AttemptFailed: [],
 }

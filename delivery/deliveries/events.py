@@ -1,6 +1,8 @@
 """What can happen to a delivery, as facts; each is about one row of its history."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 
@@ -13,6 +15,9 @@ class _Fact:
     recipient_locale: str
     recipient_has_email: bool
     recipient_has_phone: bool
+    # What the delivery and its owner have switched on or off over the defaults.
+    switches: Mapping[str, Any]
+    owner_switches: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ class Delivery(Base):
     destination: Mapped[dict[str, Any]] = mapped_column(Json)
     package: Mapped[dict[str, Any] | None] = mapped_column(Json)
     requirements: Mapped[dict[str, Any]] = mapped_column(Json)
+    # Its own switches over who is told (told.py); None: none.
+    notifications: Mapped[dict[str, Any] | None] = mapped_column(Json)
     window_earliest: Mapped[datetime | None] = mapped_column(UTC)
     window_latest: Mapped[datetime | None] = mapped_column(UTC)
     version: Mapped[int] = mapped_column(default=1)

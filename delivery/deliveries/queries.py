@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, String, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, String, and_, func, literal_column, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -16,6 +16,7 @@ from delivery import clock
 from delivery.database import Json, now, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
 from delivery.deliveries.states import TERMINAL
+from delivery.notifications.preferences import NotificationPreference
 
 
 class _json_list(FunctionElement[list[str]]):  # noqa: N801  # reads as the SQL function that it is
@@ -49,6 +50,14 @@ def _tags_of(delivery_id: InstrumentedAttribute[UUID]) -> ScalarSelect[list[str]
 # What an answer shows; `deleted_at` is for access.py.
 COLUMNS: tuple[ColumnElement[Any], ...] = (*Delivery.__table__.columns, _tags_of(Delivery.id).label("tags"))
 DELIVERY_BY_ID = select(*COLUMNS).where(Delivery.id == bindparam("id"))
+# Read by the statement that writes a delivery: what its owner wants to hear of costs a probe, no statement of its own.
+# A literal: SQLAlchemy correlates what UPDATE returns, but not what INSERT returns.
+OWNER_SWITCHES = (
+    select(NotificationPreference.cells)
+    .where(NotificationPreference.user_id == literal_column("deliveries.owner_id"))
+    .scalar_subquery()
+    .label("owner_switches")
+)
 _ALIVE = select(*COLUMNS).where(Delivery.deleted_at.is_(None))
 SORTS = {
     "-created_at": (Delivery.id, True),

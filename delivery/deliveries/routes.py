@@ -5,8 +5,9 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import queries, services
+from delivery.deliveries import preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
+from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
     DeliveryArgs,
     DeliveryIn,
@@ -165,3 +166,31 @@ def notifications(row: Any, args: dict[str, Any]) -> Response:
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = messages.page(messages.Filter(**args, delivery_id=row.id), before=before, limit=limit + 1)
     return answer(message_page(rows, limit=limit))
+wanted = Blueprint(
+    "preferences",
+    __name__,
+    url_prefix="/api/users/<uuid:user_id>/notification-preferences",
+    description="What people want to be told of their deliveries, in which language, and when not.",
+)
+
+
+@wanted.route("")
+@signed_in
+@found(user_for)
+@wanted.errors(401, 404)
+@wanted.response(200, PreferencesOut)
+def show_preferences(user: Any) -> Response:
+    """Read what a user is told of deliveries: every event and channel, on or off."""
+    return answer(preferences.of(user.id))
+
+
+@wanted.route("", methods=("PUT",))
+@signed_in
+@found(user_for)
+@wanted.errors(400, 401, 404, 413, 415, 422)
+@wanted.arguments(PreferencesIn)
+@wanted.response(200, PreferencesOut)
+@transaction()
+def replace_preferences(user: Any, body: dict[str, Any]) -> Response:
+    """Set what a user is told of deliveries, whole: what is not in it goes back to its default."""
+    return answer(preferences.replace(user.id, **body))

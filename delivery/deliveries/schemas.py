@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
+from delivery.deliveries.preferences import SwitchesIn
 from delivery.deliveries.states import State
 from delivery.users.schemas import Email, Phone, locale_field
 from delivery.web import Flag, Line, Number, Paragraph, Schema, Time, Whole
@@ -83,6 +84,7 @@ class _Writable(Schema):
     package = fields.Nested(Package, allow_none=True)
     window = fields.Nested(Window, allow_none=True)
     tags = _tag_names()
+    notifications = fields.Nested(SwitchesIn, allow_none=True)
     owner_id = fields.UUID(metadata={"description": "Only a dispatcher or admin may set it."})
 
     @post_load
@@ -159,6 +161,7 @@ class DeliveryOut(Schema):
     package = fields.Nested(Package, required=True, allow_none=True)
     window = fields.Nested(WindowOut, required=True)
     requirements = fields.Nested(Requirements, required=True)
+    notifications = fields.Nested(SwitchesIn, required=True, allow_none=True)
     tags = fields.List(fields.String(), required=True)
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
@@ -237,6 +240,7 @@ def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:
         "package": row.package,
         "window": {"earliest": row.window_earliest, "latest": row.window_latest},
         "requirements": row.requirements,
+        "notifications": row.notifications,
         "tags": sorted(row.tags or ()),
         "version": row.version,
         "created_at": row.created_at,

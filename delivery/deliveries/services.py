@@ -18,7 +18,7 @@ from delivery.deliveries import history, tagging
 from delivery.deliveries.access import Permit, check, parts_of
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.models import ALIVE, Delivery
-from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID
+from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
 from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
@@ -47,10 +47,10 @@ def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: 
         **_EMPTY, **fields, "id": new_id(), "owner_id": owner_id, "tracking_number": new_number(),
         "status": status, "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
-    _insert_once(values)
+    owner_switches = _insert_once(values)
     history.append(values["id"], seq=1, kind="moved", from_state=None, to_state=status, by=by)
     tagging.add_tags(values["id"], tags or [])
-    row = SimpleNamespace(**values, tags=tags)
+    row = SimpleNamespace(**values, tags=tags, owner_switches=owner_switches)
     events.publish(DeliveryCreated(**_told(row)))
     return row
 
@@ -178,14 +178,17 @@ _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c i
 _INSERT_ONCE = {
     name: insert(_deliveries)
     .on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE)
-    .returning(_deliveries.c.id)
+    .returning(_deliveries.c.id, OWNER_SWITCHES)
     for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
 }
 
 
-def _insert_once(values: dict[str, Any]) -> None:
-    if db.session.execute(_INSERT_ONCE[backend()], values).scalar_one_or_none() is None:
+def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
+    """Write a new delivery, unless its reference is taken; returns what its owner has switched on and off."""
+    written = db.session.execute(_INSERT_ONCE[backend()], values).one_or_none()
+    if written is None:
         _check_reference(values["owner_id"], values["reference"])
+    return written and written.owner_switches
 
 
 def _check_reference(owner_id: UUID, reference: str | None) -> None:
@@ -262,7 +265,7 @@ def _write(seen: Any, *, tags: list[str] | None = None, **values: Any) -> Any:
         update(_deliveries)
         .where(_deliveries.c.id == seen.id, _deliveries.c.version == seen.version)
         .values(**values, version=seen.version + 1, updated_at=clock.now())
-        .returning(*_deliveries.c)
+        .returning(*_deliveries.c, OWNER_SWITCHES)
     )
     changed = db.session.execute(statement).one_or_none()
     if changed is None:
@@ -285,4 +288,6 @@ def _told(row: Any) -> dict[str, Any]:
         "recipient_locale": row.recipient_locale,
         "recipient_has_email": row.recipient_email is not None,
         "recipient_has_phone": row.recipient_phone is not None,
+        "switches": row.notifications or {},
+        "owner_switches": row.owner_switches or {},
     }

@@ -4,7 +4,7 @@ They outlive an erasure: nothing but the address itself finds them, and who aske
 because they also asked to be forgotten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -82,9 +82,12 @@ def opt_in_hash(channel: str, hashed: bytes, source: str) -> bool:
 def opted_out(pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Return those of (channel, address) that have opted out: one read for a whole batch, as the database is now."""
     by_hash = {address_hash(channel, address): (channel, address) for channel, address in pairs}
-    if not by_hash:
-        return set()
-    return {by_hash[hashed] for hashed in reader().execute(_IN_FORCE_OF, {"hashes": list(by_hash)}).scalars()}
+    return {by_hash[hashed] for hashed in in_force(by_hash)}
+
+
+def in_force(hashes: Collection[bytes]) -> set[bytes]:
+    """Return those of these hashes whose addresses have opted out."""
+    return set(reader().execute(_IN_FORCE_OF, {"hashes": list(hashes)}).scalars()) if hashes else set()
 
 
 def opt_outs_of(*, email: str | None, phone: str | None) -> Sequence[Row[Any]]:

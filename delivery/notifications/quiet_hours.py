@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 _DAY = timedelta(days=1)
 
 
-def quiet_until(moment: datetime, *, begin: str, end: str, zone: str) -> datetime | None:
+def quiet_until(moment: datetime, begin: str, end: str, zone: str) -> datetime | None:
     """Return when the quiet hours end that a moment lies in, in UTC; None: it lies in none.
 
     `begin` and `end` are "HH:MM" in an IANA time zone; an end before the beginning is on the next day. An hour that

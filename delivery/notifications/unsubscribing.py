@@ -1,27 +1,19 @@
 """The link in every mail about a delivery by which its reader asks for no more of them (RFC 8058)."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from uuid import UUID
 
 from flask import current_app
 
 from delivery.tokens import Purpose, issue, read
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Who reads a mail, by the keyed hash of the address, and the message that it was, by its id."""
-
-    address_hash: bytes
-    message_id: UUID
-    locale: str
+PATH = "/unsubscribe"
 
 
-def link(reader: Reader) -> str:
-    """Return the address of a reader's own page; it holds no address of theirs."""
-    claims = {"h": _text(reader.address_hash), "m": _text(reader.message_id.bytes), "l": reader.locale}
-    return f"{current_app.config['PUBLIC_BASE_URL']}/unsubscribe/{issue(Purpose.UNSUBSCRIBE, claims)}"
+def link(address_hash: bytes, *, message_id: UUID) -> str:
+    """Return a reader's own page: it says who they are by the hash (opt_outs.address_hash), with no address in it."""
+    claims = {"h": _text(address_hash), "m": _text(message_id.bytes)}
+    return f"{current_app.config['PUBLIC_BASE_URL']}{PATH}/{issue(Purpose.UNSUBSCRIBE, claims)}"
 
 
 def headers(url: str) -> dict[str, str]:
@@ -29,14 +21,14 @@ def headers(url: str) -> dict[str, str]:
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
-def reader_of(token: str) -> Reader:
-    """Return whom a link was written for.
+def reader_of(token: str) -> tuple[bytes, UUID]:
+    """Return the hash of the address that a link was written to, and the id of the message it stood in.
 
     Raises:
         Malformed: forged, cut, too old, or made for another purpose; the answer does not tell which.
     """
     claims = read(Purpose.UNSUBSCRIBE, token)
-    return Reader(_bytes(claims["h"]), UUID(bytes=_bytes(claims["m"])), claims["l"])
+    return _bytes(claims["h"]), UUID(bytes=_bytes(claims["m"]))
 
 
 def _text(raw: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 import flask_smorest
 
-from delivery.web.body import Parser
+from delivery.web.body import FORMS, Parser
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -22,18 +22,22 @@ class Blueprint(flask_smorest.Blueprint):
     DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: ClassVar[dict[str, str]] = {
         **flask_smorest.Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING,
         "json_or_form": "application/json",
+        "json_or_any_form": "application/json",
     }
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
         """Parse the request with a schema and hand the result to the view; `json_or_form` takes either body.
 
+        `json_or_any_form` takes a form with parts, too.
+
         One instance serves all requests: webargs would make one for each, with everything that is nested in it.
         """
         schema = schema() if isinstance(schema, type) else schema
         decorate = super().arguments(schema, location=location, **options)
-        if location != "json_or_form":
+        kinds = {"json_or_form": FORMS[:1], "json_or_any_form": FORMS}.get(location)
+        if kinds is None:
             return decorate  # type: ignore[no-any-return]
-        as_form = self.doc(requestBody={"content": {"application/x-www-form-urlencoded": {"schema": schema}}})
+        as_form = self.doc(requestBody={"content": {kind: {"schema": schema} for kind in kinds}})
         return lambda view: as_form(decorate(view))
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[View], View]:

@@ -15,7 +15,7 @@ from werkzeug.datastructures import MultiDict
 from delivery.errors import Invalid, Malformed, UnsupportedMediaType
 from delivery.web.schema import escape, field_errors
 
-_FORM = "application/x-www-form-urlencoded"
+FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-data"
 # Enough for any honest mistake; without an end, a body of a megabyte would be answered with fifty.
 ERRORS_AT_MOST = 100
 _Path: TypeAlias = "tuple[_Path, object] | None"  # the way in, and the last step of it
@@ -43,6 +43,12 @@ class Parser(FlaskParser):
 
     def load_json_or_form(self, req: Request, schema: Schema) -> Any:
         return self.load_form(req, schema) if req.mimetype == _FORM else self.load_json(req, schema)
+
+    def load_json_or_any_form(self, req: Request, schema: Schema) -> Any:
+        """Read JSON or either kind of form, as RFC 8058 (3.2) lets mail programs choose."""
+        if req.mimetype != _FILES:
+            return self.load_json_or_form(req, schema)
+        return MultiDictProxy(_without_nul(req.form), schema)
 
     def handle_error(
         self,

@@ -9,16 +9,11 @@ from typing import Any, TypeVar
 from flask import Response, current_app, render_template, request
 
 from delivery.errors import AppError
+from delivery.web.pages import from_browser, html_page
+
+__all__ = ["from_browser", "or_page", "page"]
 
 View = TypeVar("View", bound=Callable[..., Any])
-_FORM = "application/x-www-form-urlencoded"
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the address holds the token
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-}
 
 
 def page(template: str, *, status: int = HTTPStatus.OK, **words: Any) -> Response:
@@ -27,13 +22,7 @@ def page(template: str, *, status: int = HTTPStatus.OK, **words: Any) -> Respons
     html = render_template(
         f"auth/{template}.html", company=config["COMPANY_NAME"], shortest=config["PASSWORD_MIN_LENGTH"], **words
     )
-    return Response(html, status=status, mimetype="text/html", headers=_HEADERS)
-
-
-def from_browser() -> bool:
-    """Tell whether a page asks: it posts a form, and wants to see a page. Programs send JSON."""
-    looks = request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("Accept", "")
-    return looks or request.mimetype == _FORM
+    return html_page(html, status=status)
 
 
 def or_page(name: str) -> Callable[[View], View]:

@@ -1,0 +1,123 @@
+"""Preferences and switches as people write them: what is on and off, in which language, at which hours."""
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from delivery import audit
+from delivery.deliveries import told
+from delivery.notifications import preferences
+from delivery.notifications.preferences import Wishes
+from delivery.users.schemas import known_zone, locale_field
+from delivery.web import Flag, Schema
+
+_OFF = {"validate": validate.Equal(False, error="Only false; what is on is said for each event, under `events`.")}
+
+
+class Channels(Schema):
+    mail = Flag()
+    sms = Flag()
+
+
+class ChannelsOff(Schema):
+    """Off for every event that does not say otherwise."""
+
+    mail = Flag(**_OFF)
+    sms = Flag(**_OFF)
+
+
+class OwnCells(Schema):
+    """What somebody is told as a delivery's sender."""
+
+    sender = fields.Nested(Channels)
+
+
+class Cells(OwnCells):
+    recipient = fields.Nested(Channels)
+
+
+OwnEvents = Schema.from_dict({event: fields.Nested(OwnCells) for event in told.EVENTS}, name="OwnEvents")
+Events = Schema.from_dict({event: fields.Nested(Cells) for event in told.EVENTS}, name="Events")
+
+
+class SwitchesIn(Schema):
+    """A delivery's own switches: audiences and channels that are off for all events, and single events on or off."""
+
+    sender = fields.Nested(ChannelsOff)
+    recipient = fields.Nested(ChannelsOff)
+    events = fields.Nested(Events)
+
+
+def _time_of_day() -> fields.String:
+    shape = validate.Regexp(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z", error="Must be a time of day, such as 21:00.")
+    return fields.String(required=True, validate=shape)
+
+
+class _Hours(Schema):
+    time_zone = fields.String(required=True, validate=known_zone, metadata={"example": "Europe/Berlin"})
+
+    @validates_schema
+    def are_some(self, data: dict[str, Any], **_: Any) -> None:
+        if data["from"] == data["to"]:
+            raise ValidationError("Must differ from `from`.", "to")
+
+
+# `from` is no name that a class could give a field.
+QuietHours = _Hours.from_dict({"from": _time_of_day(), "to": _time_of_day()}, name="QuietHours")
+
+
+class PreferencesIn(Schema):
+    events = fields.Nested(OwnEvents, load_default=dict)
+    locale = locale_field(
+        allow_none=True, load_default=None, metadata={"description": "Of messages; the account's, when null."}
+    )
+    quiet_hours = fields.Nested(QuietHours, allow_none=True, load_default=None)
+
+
+class PreferencesOut(Schema):
+    events = fields.Nested(OwnEvents, required=True)
+    locale = fields.String(required=True, allow_none=True)
+    quiet_hours = fields.Nested(QuietHours, required=True, allow_none=True)
+
+
+def of(user_id: UUID) -> dict[str, Any]:
+    """Return what PreferencesOut documents."""
+    return _shown(preferences.of_user(user_id))
+
+
+def replace(user_id: UUID, *, events: Any, locale: str | None, quiet_hours: dict[str, str] | None) -> dict[str, Any]:
+    """Set what an account wants to be told; a cell that says what its default says is not kept, and follows it."""
+    quiet = quiet_hours and (quiet_hours["from"], quiet_hours["to"], quiet_hours["time_zone"])
+    wished = Wishes(_unlike_defaults(events), locale, quiet or None)
+    preferences.replace(wished, user_id=user_id)
+    audit.record("preferences.changed", object_type="user", object_id=user_id)
+    return _shown(wished)
+
+
+def _unlike_defaults(events: Any) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for event, audiences in events.items():
+        for audience, channels in audiences.items():
+            for channel, on in channels.items():
+                if on != told.is_default(event, audience, channel):
+                    kept.setdefault(event, {}).setdefault(audience, {})[channel] = on
+    return kept
+
+
+def _shown(wished: Wishes) -> dict[str, Any]:
+    names = ("from", "to", "time_zone")
+    quiet = dict(zip(names, wished.quiet, strict=True)) if wished.quiet else None
+    return {"events": _all_cells(wished), "locale": wished.locale, "quiet_hours": quiet}
+
+
+def _all_cells(wished: Wishes) -> dict[str, Any]:
+    return {
+        event: {
+            told.SENDER: {
+                str(channel): told.why_not(event, told.SENDER, channel, delivery=told.NONE, person=wished.cells) is None
+                for channel in told.CHANNELS
+            }
+        }
+        for event in told.EVENTS
+    }
