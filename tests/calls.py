@@ -6,13 +6,15 @@
 import itertools
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import update
 
 from delivery.auth import sessions
 from delivery.database import transaction
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.opt_outs import address_hash
+from delivery.notifications.unsubscribing import link
 from delivery.tokens import Purpose
 from tests.auth.invitations import invited
 from tests.auth.keys import made
@@ -55,6 +57,10 @@ def get(path, **more):
 
 def post(path, json=None, **more):
     return Call(method="POST", path=path, json=json, **more)
+
+
+def put(path, json, **more):
+    return Call(method="PUT", path=path, json=json, **more)
 
 
 def patch(path, json, **more):
@@ -131,6 +137,11 @@ CALLS = {
     "notifications.show": get("/api/notifications/{message}"),
     "notifications.resend": post("/api/notifications/{message}/resend"),
     "metrics.metrics": get("/metrics", by=None, headers={"Authorization": "Bearer metrics-for-tests-0c1d"}),
+    "preferences.show_preferences": get("/api/users/{user}/notification-preferences"),
+    "preferences.replace_preferences": put("/api/users/{user}/notification-preferences", {"locale": "de"}),
+    "unsubscribe.show": get("/unsubscribe/{unsubscribe_token}", by=None),
+    "unsubscribe.leave": post("/unsubscribe/{unsubscribe_token}", {"List-Unsubscribe": "One-Click"}, by=None),
+    "unsubscribe.come_back": post("/unsubscribe/{unsubscribe_token}/undo", by=None),
 }  # fmt: skip
 
 
@@ -215,6 +226,11 @@ def _invitation(things):
     return invited(things.people.admin(), email=f"guest{next(_numbers)}@x.example")
 
 
+def _unsubscribe_token(things):
+    with things.app.app_context():
+        return link(address_hash("mail", "grace@home.example"), message_id=uuid4()).rpartition("/")[2]
+
+
 def _session(things):
     owner = UUID(things.owner().user_id)
     with things.app.app_context(), transaction():
@@ -242,6 +258,7 @@ WORDS = {
     "change_token": lambda things: link_token(things.app, _address(things), Purpose.CHANGE_EMAIL),
     "recipient": _recipient,
     "invitation_token": lambda things: _invitation(things)["token"],
+    "unsubscribe_token": _unsubscribe_token,
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 

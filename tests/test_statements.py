@@ -46,11 +46,11 @@ BUDGETS = {
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (7, 200),
-    "users.delete": (29, 204),
-    "privacy.export": (17, 200),
-    "privacy.erase": (29, 204),
+    "users.delete": (30, 204),
+    "privacy.export": (20, 200),
+    "privacy.erase": (30, 204),
     # Wanted, former and invited addresses are one each.
-    "privacy.erase_recipient": (13, 202),
+    "privacy.erase_recipient": (14, 202),
     "privacy.index": (2, 200),
     "audit.index": (2, 200),
     "deliveries.of_user": (3, 200),
@@ -67,6 +67,12 @@ BUDGETS = {
     # The message is locked, changed and read again; the audit log 3.
     "notifications.resend": (9, 202),
     "metrics.metrics": (6, 200),
+    "preferences.show_preferences": (3, 200),
+    # The audit log is 3.
+    "preferences.replace_preferences": (6, 200),
+    "unsubscribe.show": (1, 200),
+    "unsubscribe.leave": (1, 204),
+    "unsubscribe.come_back": (1, 204),
     "health.healthz": (0, 200),
     "health.readyz": (1, 200),
 }

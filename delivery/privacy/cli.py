@@ -17,7 +17,7 @@ from delivery.privacy import erasure_list, restoring, services
 from delivery.privacy.archives import export
 from delivery.privacy.queries import email_hash, just_written, phone_hash
 from delivery.privacy.schemas import erasure_out
-from delivery.privacy.sources import OF_ACCOUNT, OF_RECIPIENT
+from delivery.privacy.sources import OF_ACCOUNT, OF_RECIPIENT, account, recipient
 from delivery.users.queries import exists
 from delivery.users.schemas import Email, Phone
 
@@ -48,10 +48,10 @@ def export_person(user_id: UUID | None, email: str | None, phone: str | None, ou
         raise click.UsageError("Give --user, or --email and --phone of a recipient.")
     _record_export(user_id, email=email, phone=phone)
     if user_id:
-        archive = export(OF_ACCOUNT, whom=f"the account {user_id}", who=user_id)
+        archive = export(OF_ACCOUNT, whom=f"the account {user_id}", **account(user_id))
     else:
         whom = " and ".join(filter(None, (email, phone)))
-        archive = export(OF_RECIPIENT, whom=f"the recipient {whom}", email=email, phone=phone)
+        archive = export(OF_RECIPIENT, whom=f"the recipient {whom}", **recipient(email=email, phone=phone))
     with archive, _new_file(output) as file:
         shutil.copyfileobj(archive, file)
     click.echo(f"Wrote {output}.")

@@ -14,7 +14,7 @@ from delivery.privacy import services
 from delivery.privacy.archives import export as export_archive
 from delivery.privacy.queries import erasures, just_written
 from delivery.privacy.schemas import ErasureOut, ErasurePage, RecipientErasureIn, erasure_out
-from delivery.privacy.sources import OF_ACCOUNT
+from delivery.privacy.sources import OF_ACCOUNT, account
 from delivery.users.access import user_for
 from delivery.users.services import erase as erase_user
 from delivery.web import Blueprint, Expected, answer, found, if_match_optional, no_content, signed_in
@@ -34,7 +34,7 @@ def export(user: Any) -> Response:
     """Download all that is held about an account: yours, or anybody's as an admin. README.txt in it explains it."""
     with transaction():
         audit.record("user.exported", object_type="user", object_id=user.id)
-    file = export_archive(OF_ACCOUNT, whom=f"the account {user.id}", who=user.id)
+    file = export_archive(OF_ACCOUNT, whom=f"the account {user.id}", **account(user.id))
     return _download(file, name=f"account-{user.id}.zip")
 
 

@@ -19,6 +19,8 @@ from delivery.database import db, new_id, upsert
 from delivery.deliveries.forgetting import forget_people, forget_words, recipient_forgotten, sender_forgotten
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.states import TERMINAL
+from delivery.notifications import preferences
+from delivery.notifications.preferences import NotificationPreference
 from delivery.notifications.services import cancel
 from delivery.privacy.models import Erasure, ErasureDelivery
 from delivery.privacy.queries import email_hash, phone_hash
@@ -30,7 +32,10 @@ AT_ONCE = 100
 _erasures, _rest, _deliveries = Erasure.__table__, ErasureDelivery.__table__, Delivery.__table__
 _OVER = or_(_deliveries.c.status.in_(sorted(TERMINAL)), _deliveries.c.deleted_at.is_not(None))
 # Rows that are about an account and nothing else; those that refer to others come first.
-_ROWS_OF: Sequence[tuple[Table, ColumnElement[UUID]]] = ((AuthSession.__table__, AuthSession.__table__.c.user_id),)
+_ROWS_OF: Sequence[tuple[Table, ColumnElement[Any]]] = (
+    (AuthSession.__table__, AuthSession.__table__.c.user_id),
+    (NotificationPreference.__table__, NotificationPreference.__table__.c.user_id),
+)
 
 
 def erase_traces(fact: UserErased) -> None:
@@ -63,6 +68,7 @@ def erase_recipient(*, email: str | None, phone: str | None) -> UUID:
         if value
     ]
     _remember(erasure["id"], or_(*theirs))
+    preferences.forget(email=email, phone=phone)  # an opt-out stays (notifications/opt_outs.py)
     _work_on(erasure["id"], limit=AT_ONCE, **(_forget_address(email) if email else {}))
     erasure_id: UUID = erasure["id"]
     audit.record("recipient.erased", object_type="erasure", object_id=erasure_id)

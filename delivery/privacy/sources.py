@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, String, Uuid, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, LargeBinary, Row, Select, String, Uuid, and_, or_, select, tuple_
 from sqlalchemy.sql.expression import bindparam
 
 from delivery.audit.models import AuditEntry
@@ -14,6 +15,9 @@ from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDet
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.schemas import delivery_out, event_out
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.opt_outs import OptOut, address_hash
+from delivery.notifications.preferences import NotificationPreference
+from delivery.notifications.states import Channel
 from delivery.users.models import FormerEmail, User
 from delivery.users.schemas import user_out
 
@@ -81,10 +85,30 @@ def _told(row: Row[Any]) -> dict[str, Any]:
     return {name: shown[name] for name in ("delivery_id", "to_state", "public_note", "occurred_at")}
 
 
+def account(user_id: UUID) -> dict[str, Any]:
+    """Return the parameters of OF_ACCOUNT."""
+    query = select(User.email, User.phone).where(User.id == user_id)
+    row = reader().execute(query).one_or_none()
+    return {"who": user_id, **(_hashes(row.email, row.phone) if row else _hashes(None, None))}
+
+
+def recipient(*, email: str | None, phone: str | None) -> dict[str, Any]:
+    """Return the parameters of OF_RECIPIENT."""
+    return {"email": email, "phone": phone, **_hashes(email, phone)}
+
+
+def _hashes(email: str | None, phone: str | None) -> dict[str, bytes | None]:
+    """Return by which hashes preferences and opt-outs of an address and a number are kept."""
+    return {
+        "mail_hash": email and address_hash(Channel.MAIL, email),
+        "sms_hash": phone and address_hash(Channel.SMS, phone),
+    }  # type: ignore[dict-item]  # no address is empty
+
+
 _WHO = bindparam("who", type_=Uuid())
 _sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c, OutboxMessage.__table__.c
 _users, _keys, _former = User.__table__.c, ApiKey.__table__.c, FormerEmail.__table__.c
-_invitations = Invitation.__table__.c
+_invitations, _wishes, _opt_outs = Invitation.__table__.c, NotificationPreference.__table__.c, OptOut.__table__.c
 _deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
 _OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
 _EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
@@ -98,6 +122,7 @@ _MESSAGE = "id created_at channel event template state settled_at delivery_id"
 _SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
 _KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
 _INVITATION = "id email name role created_at accepted_at"
+_WISH = "id cells locale quiet_from quiet_to quiet_zone updated_at"
 _ENTRY = "seq at act actor_type actor_id object_type object_id details"
 _RECEIVED = (
     "id", "tracking_number", "status", "item_name", "recipient", "destination", "window",
@@ -106,9 +131,18 @@ _RECEIVED = (
 # With a literal condition, so that each finds its partial index.
 _ALIVE = _deliveries.deleted_at.is_(None)
 _EMAIL, _PHONE = bindparam("email", type_=String()), bindparam("phone", type_=String())
+_HASHES = (bindparam("mail_hash", type_=LargeBinary()), bindparam("sms_hash", type_=LargeBinary()))
 _INVITED = select(*(_invitations[name] for name in _INVITATION.split())).where(_invitations.email == _EMAIL)
 _THEIRS = or_(_deliveries.recipient_email == _EMAIL, _deliveries.recipient_phone == _PHONE)
 
+_OPTED_OUT = Source(
+    "opt_outs",
+    "When your address or number wanted no messages about deliveries, and how you said so; kept as a hash, for ever.",
+    select(*(_opt_outs[name] for name in "id channel source since ended_by ended_at".split())).where(
+        _opt_outs.address_hash.in_(_HASHES)
+    ),
+    (_opt_outs.id,),
+)
 # About `who`, the id of an account.
 OF_ACCOUNT = (
     Source("account", "Your account.", select(User.__table__).where(User.id == _WHO), (User.__table__.c.id,), _account),
@@ -127,6 +161,8 @@ OF_ACCOUNT = (
         "events", "What you did to deliveries, and wrote.", _EVENTS.where(_events.actor_id == _WHO), _BY_EVENT, _event
     ),
     _plain("messages", "Messages to you: which, when, and what became of them.", _messages.recipient_id, _MESSAGE),
+    _plain("notification_preferences", "What you want to be told, over the defaults.", _wishes.user_id, _WISH),
+    _OPTED_OUT,
     _plain("sessions", "Where you are signed in, or were.", _sessions.user_id, _SESSION),
     _plain("api_keys", "Keys that programs of yours act with; of each its last characters.", _keys.user_id, _KEY),
     _plain("invitations", "The invitation that your account came from.", _invitations.user_id, _INVITATION),
@@ -151,6 +187,13 @@ OF_RECIPIENT = (
         .where(_THEIRS),
         (_messages.id,),
     ),
+    Source(
+        "notification_preferences",
+        "What you want to be told, over the defaults.",
+        select(*(_wishes[name] for name in _WISH.split())).where(_wishes.address_hash.in_(_HASHES)),
+        (_wishes.id,),
+    ),
+    _OPTED_OUT,
     Source("invitations", "Invitations to make an account.", _INVITED, (_invitations.id,)),
     Source(
         "wanted_addresses",

@@ -1,9 +1,9 @@
 """Reading requests: media type, size, JSON, and the schema's verdict, in that order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import orjson
 from flask import Request
@@ -27,6 +27,10 @@ class Parser(FlaskParser):
     DEFAULT_VALIDATION_STATUS = HTTPStatus.UNPROCESSABLE_ENTITY
     # webargs would drop unknown query parameters: a misspelt filter would list everything.
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012  # no class variable there
+    __location_map__: ClassVar[dict[str, str | Callable[..., Any]]] = {
+        **FlaskParser.__location_map__,
+        "json_or_any_form": "load_json_or_any_form",
+    }
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         return read_json(req)
