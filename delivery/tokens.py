@@ -2,10 +2,11 @@
 
 import hmac
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from flask import current_app
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
 from delivery.errors import Malformed
 
@@ -46,13 +47,34 @@ def read(purpose: Purpose, token: str) -> dict[str, Any]:
     return dict(claims)
 
 
+def issue_text(purpose: Purpose, text: str) -> str:
+    """Sign a text of A-Z, a-z, 0-9, - and _ for one purpose: quicker and shorter than claims, for a link in every mail."""
+    return _signer(purpose).sign(text).decode()
+
+
+def read_text(purpose: Purpose, token: str) -> str:
+    """Return a token's text.
+
+    Raises:
+        Malformed: as read() does.
+    """
+    try:
+        return _signer(purpose).unsign(token, max_age=MAX_AGE_SECONDS[purpose]).decode()
+    except (BadData, UnicodeError):
+        raise invalid_token() from None
+
+
 def keyed_hash(purpose: str, text: str) -> bytes:
     """Return 32 bytes that tell whether two texts are the same, and nothing else to whoever lacks SECRET_KEY.
 
     A plain hash of an address or a telephone number is soon guessed. Another purpose gives another hash.
     """
-    key = hmac.digest(current_app.config["SECRET_KEY"].encode(), f"delivery.{purpose}".encode(), "sha256")
-    return hmac.digest(key, text.encode(), "sha256")
+    return hmac.digest(_key(current_app.config["SECRET_KEY"], purpose), text.encode(), "sha256")
+
+
+@lru_cache(maxsize=64)
+def _key(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), f"delivery.{purpose}".encode(), "sha256")
 
 
 def invalid_token() -> Malformed:
@@ -62,3 +84,7 @@ def invalid_token() -> Malformed:
 
 def _serializer(purpose: Purpose) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"delivery.{purpose}")
+
+
+def _signer(purpose: Purpose) -> TimestampSigner:
+    return TimestampSigner(current_app.config["SECRET_KEY"], salt=f"delivery.{purpose}")

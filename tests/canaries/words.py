@@ -8,6 +8,9 @@ HARMLESS = {
     "country": "GB",
     "locale": "en",
     "time_zone": "UTC",
+    "from": "21:00",
+    "to": "08:00",
+    "List-Unsubscribe": "One-Click",
     "reason_code": "nobody_home",
     **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "overlap_seconds"), 3),
 }

@@ -124,6 +124,10 @@ def test_text_messages(template, locale):
     link = "https://delivery.example/track/7K3M9XW2QF4TB"
     made = write(template, channel="sms", locale=locale, tracking_url=link)
     compare(f"{locale}/{template}.sms.txt", as_file(made))
+@pytest.mark.parametrize("template", ["created", "out_for_delivery", "delivered", "attempt_failed", "moved", "updated"])
+def test_text_messages(template):
+    made = write(template, channel="sms", tracking_url="https://delivery.example/track/7K3M9XW2QF4TB")
+    compare(f"{template}.sms.txt", as_file(made))
     assert len(made.text) <= 160
     assert set(made.text) <= GSM
 
@@ -234,6 +238,12 @@ def test_the_companys_language_comes_before_english():
     assert wording.words("delivered", "mail", "pt", given).subject.startswith("Sendung")
     assert wording.words("delivered", "mail", None, given).subject.startswith("Sendung")
     assert wording.words("delivered", "mail", "fr-CA", given).subject.startswith("La livraison")
+
+
+def test_a_mail_about_a_delivery_says_how_to_get_no_more():
+    made = write("delivered", unsubscribe_url="https://delivery.example/unsubscribe/x.y.z")
+    assert made.text.endswith("\nNo more of these mails: https://delivery.example/unsubscribe/x.y.z\n")
+    assert 'href="https://delivery.example/unsubscribe/x.y.z"' in made.html
 
 
 def test_headers_go_with_the_letter():
