@@ -71,5 +71,5 @@ COMPOSERS: Mapping[str, Composer] = {
     auth_messages.CHANGE_EMAIL: each(auth_messages.compose_change_email),
     auth_messages.EMAIL_CHANGED: each(auth_messages.compose_email_changed),
     auth_messages.INVITATION: each(auth_messages.compose_invitation),
-    **dict.fromkeys(delivery_messages.TEMPLATES, each(delivery_messages.compose)),
+    **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
 }

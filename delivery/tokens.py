@@ -48,7 +48,7 @@ def read(purpose: Purpose, token: str) -> dict[str, Any]:
 
 
 def issue_text(purpose: Purpose, text: str) -> str:
-    """Sign a text of A-Z, a-z, 0-9, - and _ for one purpose: quicker and shorter than claims, for a link in every mail."""
+    """Sign a text of A-Z, a-z, 0-9, - and _ for one purpose: shorter than claims, for a link in every mail."""
     return _signer(purpose).sign(text).decode()
 
 

@@ -159,7 +159,9 @@ def _verdict(one: _Addressed, wishes: Wishes, *, silent: bool, moment: datetime)
         return Suppress(reason)
     if until := _quiet_until(message, wishes, moment):
         return Defer("quiet_hours", until)
-    return _letter(one, locale=wishes.locale or (one.row.sender_locale if message.audience == SENDER else message.locale))
+    return _letter(
+        one, locale=wishes.locale or (one.row.sender_locale if message.audience == SENDER else message.locale)
+    )
 
 
 def _quiet_until(message: ClaimedMessage, wishes: Wishes, moment: datetime) -> datetime | None:

@@ -12,7 +12,10 @@ from delivery.notifications.preferences import Wishes
 from delivery.users.schemas import known_zone, locale_field
 from delivery.web import Flag, Schema
 
-_OFF = {"validate": validate.Equal(False, error="Only false; what is on is said for each event, under `events`.")}
+
+def _off() -> Flag:
+    only = "Only false; what is on is said for each event, under `events`."
+    return Flag(validate=validate.Equal(comparable=False, error=only))
 
 
 class Channels(Schema):
@@ -23,8 +26,8 @@ class Channels(Schema):
 class ChannelsOff(Schema):
     """Off for every event that does not say otherwise."""
 
-    mail = Flag(**_OFF)
-    sms = Flag(**_OFF)
+    mail = _off()
+    sms = _off()
 
 
 class OwnCells(Schema):

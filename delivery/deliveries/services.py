@@ -188,7 +188,8 @@ def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
     written = db.session.execute(_INSERT_ONCE[backend()], values).one_or_none()
     if written is None:
         _check_reference(values["owner_id"], values["reference"])
-    return written and written.owner_switches
+    switches: dict[str, Any] | None = written.owner_switches if written else None
+    return switches
 
 
 def _check_reference(owner_id: UUID, reference: str | None) -> None:

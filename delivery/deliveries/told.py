@@ -58,11 +58,10 @@ def switched_on(event: str, *, delivery: Switches, sender: Switches) -> Iterator
                 yield audience, channel
         return
     of_delivery, of_sender = delivery.get("events", NONE).get(event, NONE), sender.get(event, NONE)
-    wanted = {SENDER: (of_delivery.get(SENDER, NONE), of_sender.get(SENDER, NONE))}
-    wanted[RECIPIENT] = (of_delivery.get(RECIPIENT, NONE),)
     for audience in AUDIENCES:
+        wanted = [switches.get(audience, NONE) for switches in (of_delivery, of_sender)]
         for channel in CHANNELS:
-            if is_default(event, audience, channel) or any(one.get(channel) for one in wanted[audience]):
+            if is_default(event, audience, channel) or any(one.get(channel) for one in wanted):
                 yield audience, channel
 
 

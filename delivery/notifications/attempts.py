@@ -8,11 +8,11 @@ import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, insert, literal, null, select, update
+from sqlalchemy import bindparam, case, false, func, insert, literal, null, select, update
 
 from delivery import logs
 from delivery.database import db, now
@@ -20,7 +20,7 @@ from delivery.events import publish
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.held import ClaimedMessage, Result, still_held
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
-from delivery.notifications.states import JITTER, RETRY_AFTER_MAX_SECONDS, MessageState, Outcome
+from delivery.notifications.states import JITTER, RETRY_AFTER_MAX_SECONDS, MessageState, Outcome, lifetime_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _try_again(result: Result) -> MessageState | None:
     if base is None:
         return None
     due = result.until or now(plus=_wait(base, retry_after=result.retry_after_seconds))
-    too_late = _m.expires_at <= due
+    too_late = _m.expires_at <= due if result.until is None else false()
     statement = (
         update(_messages)
         .where(_m.id == result.message.id)
@@ -152,12 +152,19 @@ def _try_again(result: Result) -> MessageState | None:
             state=case((too_late, MessageState.DEAD), else_=MessageState.PENDING),
             settled_at=case((too_late, now()), else_=null()),
             next_at=due,
+            **_new_expiry(result),
             **_NO_LEASE,
             **_report(result),
         )
         .returning(_m.state)
     )
     return MessageState(db.session.execute(statement).scalar_one())
+
+
+def _new_expiry(result: Result) -> dict[str, datetime]:
+    """Give what was put off as long as it had at first: a text message of the night is of use in the morning."""
+    life = lifetime_seconds(result.message.channel, result.message.template)
+    return {"expires_at": result.until + timedelta(seconds=life)} if result.until and life else {}
 
 
 def _wait(base: float, *, retry_after: float | None) -> float:

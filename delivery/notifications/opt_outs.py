@@ -94,5 +94,5 @@ def opt_outs_of(*, email: str | None, phone: str | None) -> Sequence[Row[Any]]:
     """Return what an address or number has ever said, the oldest first; a hash depends on its channel."""
     given = [(channel, one) for channel, one in ((Channel.MAIL, email), (Channel.SMS, phone)) if one]
     mine = or_(*(_o.address_hash == address_hash(channel, one) for channel, one in given))
-    columns = (_o.id, _o.channel, _o.source, _o.since, _o.ended_by, _o.ended_at)
+    columns: tuple[Any, ...] = (_o.id, _o.channel, _o.source, _o.since, _o.ended_by, _o.ended_at)
     return reader().execute(select(*columns).where(mine).order_by(_o.id)).all() if given else []

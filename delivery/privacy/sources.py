@@ -100,9 +100,9 @@ def recipient(*, email: str | None, phone: str | None) -> dict[str, Any]:
 def _hashes(email: str | None, phone: str | None) -> dict[str, bytes | None]:
     """Return by which hashes preferences and opt-outs of an address and a number are kept."""
     return {
-        "mail_hash": email and address_hash(Channel.MAIL, email),
-        "sms_hash": phone and address_hash(Channel.SMS, phone),
-    }  # type: ignore[dict-item]  # no address is empty
+        "mail_hash": address_hash(Channel.MAIL, email) if email else None,
+        "sms_hash": address_hash(Channel.SMS, phone) if phone else None,
+    }
 
 
 _WHO = bindparam("who", type_=Uuid())
@@ -122,6 +122,7 @@ _MESSAGE = "id created_at channel event template state settled_at delivery_id"
 _SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
 _KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
 _INVITATION = "id email name role created_at accepted_at"
+_OPT_OUT = "id channel source since ended_by ended_at"
 _WISH = "id cells locale quiet_from quiet_to quiet_zone updated_at"
 _ENTRY = "seq at act actor_type actor_id object_type object_id details"
 _RECEIVED = (
@@ -138,9 +139,7 @@ _THEIRS = or_(_deliveries.recipient_email == _EMAIL, _deliveries.recipient_phone
 _OPTED_OUT = Source(
     "opt_outs",
     "When your address or number wanted no messages about deliveries, and how you said so; kept as a hash, for ever.",
-    select(*(_opt_outs[name] for name in "id channel source since ended_by ended_at".split())).where(
-        _opt_outs.address_hash.in_(_HASHES)
-    ),
+    select(*(_opt_outs[name] for name in _OPT_OUT.split())).where(_opt_outs.address_hash.in_(_HASHES)),
     (_opt_outs.id,),
 )
 # About `who`, the id of an account.

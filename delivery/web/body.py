@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import orjson
 from flask import Request
@@ -27,7 +27,7 @@ class Parser(FlaskParser):
     DEFAULT_VALIDATION_STATUS = HTTPStatus.UNPROCESSABLE_ENTITY
     # webargs would drop unknown query parameters: a misspelt filter would list everything.
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"query": None}  # noqa: RUF012  # no class variable there
-    __location_map__: ClassVar[dict[str, str | Callable[..., Any]]] = {
+    __location_map__: dict[str, str | Callable[..., Any]] = {  # noqa: RUF012  # nor here
         **FlaskParser.__location_map__,
         "json_or_any_form": "load_json_or_any_form",
     }

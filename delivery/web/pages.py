@@ -1,4 +1,4 @@
-"""What the pages that links in mails lead to have in common: they work without JavaScript, and load nothing elsewhere."""
+"""What the pages have in common that links in mails lead to: they need no JavaScript and load nothing from elsewhere."""
 
 from http import HTTPStatus
 

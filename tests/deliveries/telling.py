@@ -43,7 +43,8 @@ def _plain(verdict):
 
 def write_every_cell(app, delivery):
     """Put a message for every cell of the table into the outbox, whether it is on or off."""
-    common = {"delivery_id": UUID(delivery["id"]), "seq": 1, "locale": None, "data": {}, "state": "pending", "attempts": 0}
+    common = {"delivery_id": UUID(delivery["id"]), "seq": 1, "locale": None, "data": {}, "attempts": 0}
+    common |= {"state": "pending", "next_at": now(), "created_at": now()}
     with app.app_context(), transaction():
         db.session.execute(OutboxMessage.__table__.delete())
         for event in told.EVENTS:
@@ -59,7 +60,5 @@ def write_every_cell(app, delivery):
                         "channel": channel,
                         "lane": str(identity),
                         "template": told.template_of(event, channel),
-                        "next_at": now(),
-                        "created_at": now(),
                     }
                     db.session.execute(insert(_messages).values(row))

@@ -6,14 +6,17 @@ from uuid import UUID
 
 import pytest
 
-from delivery import clock
+from delivery import clock, notifications
 from delivery.database import transaction
 from delivery.deliveries import told
-from delivery.notifications import opt_outs, preferences
+from delivery.notifications import jobs, opt_outs, preferences
 from delivery.notifications.channels import Letter
+from delivery.notifications.channels.memory import MemoryTransport
 from delivery.notifications.preferences import Wishes
-from tests.deliveries.telling import cells, verdicts, write_every_cell
-from tests.factories import delivery_in
+from delivery.notifications.states import Channel
+from delivery.subscriptions import COMPOSERS
+from tests.deliveries.telling import cells, rows, verdicts, write_every_cell
+from tests.factories import People, delivery_in
 from tests.notifications.conftest import on_sqlite
 from tests.web.answers import wrong
 
@@ -202,6 +205,31 @@ def test_the_house_keeps_recipients_phones_silent_by_night(make_app, sender, tra
     assert found == dict.fromkeys((cell for cell in DEFAULTS if cell[2] == "sms"), late)
 
 
+def test_a_text_message_of_the_night_is_sent_in_the_morning_and_only_the_newest(make_app, people, sender, travel):
+    """Though a text message lives for two hours."""
+    app = make_app(QUIET_HOURS="21:00-08:00", TIME_ZONE="Europe/Berlin")
+    at(app, travel, datetime(2027, 1, 1, 19, 30, tzinfo=UTC))
+    dispatcher = People(app).dispatcher()
+    first, second = (dispatcher.create(owner_id=sender.user_id) for _ in range(2))
+    for delivery in (first, second):
+        dispatcher.walk(delivery, "picked_up", "out_for_delivery")
+    travel(hours=1)  # 21:30 in Berlin
+    with app.app_context():
+        sms = MemoryTransport()
+        notifications.init_app(app, COMPOSERS, transports={**dict.fromkeys(Channel, MemoryTransport()), "sms": sms})
+        jobs.deliver("sms", seconds=20)
+        assert sms.sent == []
+        waiting = [(row.state, row.error_class, row.attempts) for row in rows(app) if row.channel == "sms"]
+        assert waiting == [("pending", "quiet_hours", 0)] * 2
+        dispatcher.walk(second, "delivered")
+        travel(hours=10, minutes=31)
+        jobs.deliver("sms", seconds=20)
+
+    ends = [(row.event, row.state) for row in rows(app) if row.channel == "sms"]
+    assert ends == [("out_for_delivery", "sent"), ("out_for_delivery", "superseded"), ("delivered", "sent")]
+    assert len(sms.sent) == 2
+
+
 def test_a_recipients_own_hours_go_before_the_houses(make_app, sender, travel):
     app = make_app(QUIET_HOURS="21:00-08:00", TIME_ZONE="Europe/Berlin")
     recipients_wish(app, Wishes({}, "de", ("12:00", "13:00", "UTC")), "sms", PHONE)
@@ -256,7 +284,12 @@ def test_a_new_owners_wishes_count_from_the_edit_on(app, sender, people):
 def test_what_somebody_wants_is_shown_whole_and_can_be_sent_back(api):
     before = api.get(path(api)).json
     assert before["locale"] is before["quiet_hours"] is None
-    on = {(event, "sender", channel) for event, one in before["events"].items() for channel, on in one["sender"].items() if on}
+    on = {
+        (event, "sender", channel)
+        for event, one in before["events"].items()
+        for channel, on in one["sender"].items()
+        if on
+    }
     assert on == {cell for cell in DEFAULTS if cell[1] == "sender"}
     assert set(before["events"]) == set(told.EVENTS)
 
@@ -308,9 +341,9 @@ NO_SWITCHES = [
 
 @on_sqlite
 def test_switches_that_mean_nothing_are_refused(api):
-    for notifications, pointer in NO_SWITCHES:
-        response = api.post("/api/deliveries", json=delivery_in(notifications=notifications))
-        assert list(wrong(response)) == [pointer], notifications
+    for switched, pointer in NO_SWITCHES:
+        response = api.post("/api/deliveries", json=delivery_in(notifications=switched))
+        assert list(wrong(response)) == [pointer], switched
 
 
 def test_a_deliverys_switches_are_shown_and_replaced_whole(api):

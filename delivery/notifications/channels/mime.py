@@ -15,6 +15,7 @@ from email.mime.base import MIMEBase
 from email.mime.text import MIMEText
 from email.utils import formatdate
 from typing import NamedTuple
+from email.policy import SMTP
 
 from flask_mail import Message
 
@@ -140,7 +141,7 @@ class _Mail(Message):
     def _message(self) -> MIMEBase:
         """Leave headers as they are: names are encoded and folded already, and an encoded link is no link any more."""
         message = super()._message()
-        message.policy = message.policy.clone(refold_source="none")
+        message.policy = SMTP.clone(refold_source="none")
         return message
 
 
