@@ -1,4 +1,4 @@
-"""What the pages have in common that links in mails lead to: they need no JavaScript and load nothing from elsewhere."""
+"""What the pages have in common that links in mails lead to: no JavaScript, and nothing from elsewhere."""
 
 from http import HTTPStatus
 

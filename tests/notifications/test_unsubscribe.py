@@ -135,7 +135,8 @@ def test_links_that_do_not_work_all_fail_the_same(app, client, path):
         other = tokens.issue_text(Purpose.VERIFY_EMAIL, token.partition(".")[0])
     body, stamp, signature = token.split(".")
     bad = [
-        token[:-1], token[1:], token + "A", f"{body}.{stamp}", f"{body}x.{stamp}.{signature}", other, claims, "x", "%00",
+        token[:-1], token[1:], token + "A", f"{body}.{stamp}", f"{body}x.{stamp}.{signature}", other,
+        claims, "x", "%00",
         "." * 9, f"{body}.{stamp}.{signature[::-1]}", "a" * 5000, "é",
     ]  # fmt: skip
     answers = set()

@@ -10,10 +10,11 @@ from delivery.audit import services as audit_services
 from delivery.auth.models import AuthSession
 from delivery.database import db, transaction
 from delivery.deliveries.models import DeliveryEventDetail
-from delivery.notifications import claims
+from delivery.notifications import claims, opt_outs, preferences
 from delivery.notifications.channels.memory import MemoryTransport
 from delivery.notifications.jobs import deliver
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.preferences import NotificationPreference, Wishes
 from delivery.notifications.states import Channel, MessageState
 from delivery.privacy import services
 from delivery.privacy.models import Erasure
@@ -23,6 +24,7 @@ from delivery.users.models import FormerEmail, User
 from tests.deliveries.chains import broken
 from tests.factories import PASSWORD, delivery_in
 from tests.privacy.canaries import Canaries, entries, keep_house, row_of, sightings, url_of
+from tests.privacy.test_exports import ask, unpacked
 from tests.web.answers import problem
 
 
@@ -245,3 +247,23 @@ def test_erasing_again_finds_nobody(app, shop):
     by_post(shop, shop)
     with app.app_context(), pytest.raises(users.NotFound), transaction():
         users.erase_again(UUID(shop.user_id))
+
+
+def test_preferences_go_and_an_opt_out_stays(app, people):
+    """Who asked for silence must not be written to for having been forgotten."""
+    ada, admin = people.customer(email="ada@shop.example"), people.admin()
+    path = f"/api/users/{ada.user_id}/notification-preferences"
+    assert ada.put(path, json={"locale": "de", "events": {"lost": {"sender": {"mail": False}}}}).status_code == 200
+    with app.app_context(), transaction():
+        opt_outs.opt_out("mail", "ada@shop.example", "link")
+        preferences.replace(Wishes({}, "fr"), address_hash=opt_outs.address_hash("mail", "grace@home.example"))
+    exported = unpacked(ask(ada).data)
+    assert [one["locale"] for one in exported["notification_preferences"]] == ["de"]
+    assert [(one["channel"], one["source"]) for one in exported["opt_outs"]] == [("mail", "link")]
+
+    assert admin.post(f"/api/users/{ada.user_id}/erase").status_code == 204
+    admin.post("/api/privacy/erasures", json={"email": "grace@home.example"})
+
+    with app.app_context():
+        assert db.session.execute(select(NotificationPreference.__table__)).all() == []
+        assert opt_outs.opted_out([("mail", "ada@shop.example")])
