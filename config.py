@@ -114,22 +114,6 @@ REDIS = Kind("a redis://, rediss:// or unix:// address", parse_redis_url)
 MAILBOX = matching("`name@host` or `Name <name@host>`", r"[^@<>]*<[^\s@<>,]+@[^\s@<>,]+>|[^\s@<>,]+@[^\s@<>,]+")
 LOCALE = matching("a language tag such as en or pt-BR", r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}")
 ZONE = Kind("an IANA time zone such as Europe/Berlin", parse_time_zone)
-
-
-def parse_quiet_hours(text: str) -> tuple[str, ...]:
-    begin, _, end = check_form(text, r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]|").partition("-")
-    if text and begin == end:
-        raise ValueError
-    return (begin, end) if text else ()
-
-
-def parse_zone(text: str) -> str:
-    try:
-        return ZoneInfo(text).key
-    except OSError:  # the name of a folder of zones
-        raise ValueError from None
-
-
 QUIET = Kind("hours such as 21:00-08:00", parse_quiet_hours)
 REGION = matching("a region such as us-east-1", r"[a-z0-9-]+")
 # Werkzeug compares Host headers with these to the letter, cuts them at a colon (so IPv6 never fits), fails on "a..b".
@@ -234,7 +218,9 @@ class Config:
     # Mail
     COMPANY_NAME: str = env(TEXT, "Delivery", "The name that messages are signed with.")
     DEFAULT_LOCALE: str = env(LOCALE, "en", "Language of messages to readers whose own has no templates.")
-    TIME_ZONE: str = env(ZONE, "UTC", "The company's time zone, of `QUIET_HOURS` and for readers whose own is not known.")
+    TIME_ZONE: str = env(
+        ZONE, "UTC", "The company's time zone, of `QUIET_HOURS` and for readers whose own is not known."
+    )
     TEMPLATES_FOLDER: Path | None = env(OWN_FOLDER, "", "Templates of your own, which win over the built-in ones.")
     MAIL_FROM: str = env(MAILBOX, "Delivery <no-reply@localhost>", "Sender; required in production with SMTP_HOST.")
     SMTP_HOST: str = env(HOSTNAME, "", "Mail server; when empty, mail is printed.")

@@ -23,8 +23,8 @@ from delivery.deliveries.routes import wanted as preferences_blueprint
 from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
-from delivery.notifications.routes import blp as notifications_blueprint
 from delivery.notifications.pages import blp as unsubscribe_blueprint
+from delivery.notifications.routes import blp as notifications_blueprint
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint

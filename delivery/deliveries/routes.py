@@ -166,6 +166,8 @@ def notifications(row: Any, args: dict[str, Any]) -> Response:
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = messages.page(messages.Filter(**args, delivery_id=row.id), before=before, limit=limit + 1)
     return answer(message_page(rows, limit=limit))
+
+
 wanted = Blueprint(
     "preferences",
     __name__,

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "b41f7d2c9e60"
-down_revision = "a3c7e5190b42"
+down_revision = "c4f82b6d1e73"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ from sqlalchemy import insert
 
 from delivery.database import db, now
 from delivery.notifications import heartbeat, jobs
-from delivery.notifications.models import Breaker
 from delivery.notifications.channels import Failure
+from delivery.notifications.models import Breaker
 from tests.conftest import METRICS_TOKEN
 from tests.notifications.conftest import Outbox, on_sqlite, put
 from tests.web.answers import problem

@@ -10,12 +10,9 @@ import functools
 import re
 from base64 import b64encode
 from email.charset import Charset
-from email.charset import QP, Charset
-from email.mime.base import MIMEBase
 from email.mime.text import MIMEText
 from email.utils import formatdate
 from typing import NamedTuple
-from email.policy import SMTP
 
 from flask_mail import Message
 
@@ -137,12 +134,6 @@ class _Mail(Message):
         charset = Charset("utf-8")
         charset.body_encoding = None  # type: ignore[assignment]
         return MIMEText(text or "", _subtype=subtype, _charset=charset)  # type: ignore[arg-type]  # as documented
-
-    def _message(self) -> MIMEBase:
-        """Leave headers as they are: names are encoded and folded already, and an encoded link is no link any more."""
-        message = super()._message()
-        message.policy = SMTP.clone(refold_source="none")
-        return message
 
 
 def _part(text: str, frame: Frame) -> bytes:
