@@ -59,11 +59,13 @@ def closed_port():
 def test_twilio_gets_the_message_and_we_its_reference(twilio, twilio_transport):
     names = {"SMS_API_KEY": twilio.account, "SMS_API_SECRET": twilio.token, "SMS_FROM": "+15005550006"}
     more = {"TWILIO_BASE_URL": twilio.url, "PUBLIC_BASE_URL": "https://delivery.example", "SMS_TIMEOUT_SECONDS": 5}
-    reference = TwilioTransport.from_config(names | more).send(uuid.uuid4(), LETTER)
+    identity = uuid.uuid4()
+    reference = TwilioTransport.from_config(names | more).send(identity, LETTER)
     [message] = twilio.messages
     assert (message["to"], message["body"], message["from"]) == (LETTER.address, LETTER.text, "+15005550006")
     assert reference == message["sid"]
-    assert "StatusCallback" not in twilio.requests[0]
+    address = f"https://delivery.example/api/callbacks/twilio/status/{identity}"
+    assert twilio.requests[0]["StatusCallback"] == f"{address}#rc=5&rp=5xx,ct,rt"
 
 
 def test_twilio_sends_from_a_messaging_service(twilio, twilio_transport):

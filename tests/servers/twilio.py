@@ -1,6 +1,6 @@
-"""Twilio's message API on loopback: basic auth, create, fetch, list, scripted faults.
+"""Twilio's message API on loopback: basic auth, create, fetch, list by pages, signed receipts, scripted faults.
 
-The shapes are those of www.twilio.com/docs/messaging/api/message-resource.
+The shapes are those of www.twilio.com/docs/messaging/api/message-resource, and of .../docs/usage/security.
 """
 
 import base64
@@ -10,9 +10,12 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urldefrag, urlencode, urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from twilio.request_validator import RequestValidator
 
 from tests.servers.script import Script
 
@@ -41,6 +44,9 @@ class TwilioServer:
         self.messages = []  # Twilio's JSON of each accepted message, in order
         self.requests = []  # the form fields of every POST, refused ones included
         self.delay = 0.0  # seconds before every answer
+        self.reports = []  # what is said of each accepted message at once: statuses, or (status, error code)
+        self.answers = []  # (status of the message, HTTP status) of each receipt that was sent
+        self.hung = threading.Event()  # set: those that hang are let go
         self.script = Script()
         self.url = ""
         self._numbers = itertools.count(1)
@@ -64,11 +70,65 @@ class TwilioServer:
         """Accept and keep the message, then close without an answer: the client cannot know."""
         self.script.add("drop", times=times)
 
+    def refuse_opted_out(self, to=None, *, times=1):
+        """400, 21610: whoever has the number told it STOP. Permanent."""
+        self.fail(400, code=21610, message="Attempt to send to unsubscribed recipient", to=to, times=times)
+
+    def break_after_accept(self, *, times=1):
+        """Accept and keep the message, then answer 500: the client cannot know."""
+        self.script.add("break", times=times)
+
+    def hang_after_accept(self, *, times=1):
+        """Accept and keep the message, then say nothing until the client gives up, or `hung` is set."""
+        self.script.add("hang", times=times)
+
     def clear(self):
-        self.messages.clear()
-        self.requests.clear()
+        self.hung.set()
+        self.hung = threading.Event()
+        for kept in (self.messages, self.requests, self.reports, self.answers):
+            kept.clear()
         self.script.clear()
         self.delay = 0.0
+
+    def receipt(self, message, status, *, error_code=None):
+        """The form of a status callback and its headers, as Twilio signs it for the address that it was given."""
+        address, _ = urldefrag(message["status_callback"])
+        form = {
+            "AccountSid": self.account,
+            "ApiVersion": "2010-04-01",
+            "From": message["from"] or "+15005550006",
+            "MessageSid": message["sid"],
+            "MessageStatus": status,
+            "SmsSid": message["sid"],
+            "SmsStatus": status,
+            "To": message["to"],
+            **({} if error_code is None else {"ErrorCode": str(error_code)}),
+        }
+        message["status"], message["error_code"] = status, error_code
+        return form, self.signed(address, form)
+
+    def signed(self, address, form):
+        """The headers of a call that is Twilio's."""
+        return {"X-Twilio-Signature": RequestValidator(self.token).compute_signature(address, form)}
+
+    def report(self, message, status, *, error_code=None):
+        """Call the address that the message came with; give the HTTP status of the answer."""
+        form, headers = self.receipt(message, status, error_code=error_code)
+        address, _ = urldefrag(message["status_callback"])
+        request = Request(address, data=urlencode(form).encode(), headers=headers, method="POST")
+        try:
+            with _opener.open(request, timeout=10) as answer:
+                code = answer.status
+        except OSError as error:  # HTTPError is one, too
+            code = getattr(error, "code", None)
+        self.answers.append((status, code))
+        return code
+
+    def report_all(self, message):
+        """Say of a message what `reports` lists, in its order."""
+        for one in list(self.reports) if message["status_callback"] else []:
+            status, code = one if isinstance(one, tuple) else (one, None)
+            self.report(message, status, error_code=code)
 
     def accept(self, form):
         """Keep a message and give Twilio's resource of it."""
@@ -82,6 +142,7 @@ class TwilioServer:
             "from": form.get("From"),
             "messaging_service_sid": form.get("MessagingServiceSid"),
             "sid": sid,
+            "status_callback": form.get("StatusCallback"),
             "subresource_uris": {"media": f"{path}/Media.json"},
             "to": form["To"],
             "uri": f"{path}.json",
@@ -108,11 +169,20 @@ class Handler(BaseHTTPRequestHandler):
         elif missing := [name for name, code in (("To", 21604), ("Body", 21602)) if not form.get(name)]:
             self._refuse(400, code=21604, message=f"A '{missing[0]}' is required.")
         else:
-            message = twilio.accept(form)
-            if fault == "drop":
-                self.close_connection = True
-            else:
-                self._answer(201, message)
+            self._take(twilio, form, fault)
+
+    def _take(self, twilio, form, fault):
+        message, hung = twilio.accept(form), twilio.hung
+        if twilio.reports:
+            threading.Thread(target=twilio.report_all, args=(message,), daemon=True).start()
+        if fault == "hang":
+            hung.wait(60)
+        if fault in {"drop", "hang"}:
+            self.close_connection = True
+        elif fault == "break":
+            self._refuse(500, code=20500, message="Internal error")
+        else:
+            self._answer(201, _shown(message))
 
     def do_GET(self):
         twilio, url = self.server.twilio, urlsplit(self.path)
@@ -120,9 +190,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self._admitted(folder):
             return
         if url.path == f"{folder}.json":
-            self._answer(200, _page(twilio.messages, parse_qs(url.query)))
+            self._answer(200, _page(twilio.messages, parse_qs(url.query), path=url.path))
         elif found := [message for message in twilio.messages if message["uri"] == url.path]:
-            self._answer(200, found[0])
+            self._answer(200, _shown(found[0]))
         else:
             self._refuse(404, code=20404, message=f"The requested resource {url.path} was not found")
 
@@ -174,18 +244,43 @@ class Listener(ThreadingHTTPServer):
         """A client that gave up waiting is part of many tests."""
 
 
-def _page(messages, query):
-    """One page of the list, newest first, by the filters To, From and PageSize."""
+_opener = build_opener(ProxyHandler({}))
+
+
+def _shown(message):
+    return {name: value for name, value in message.items() if name != "status_callback"}
+
+
+def _sent_within(message, query):
+    """The filters DateSent, DateSent> and DateSent<, by day; what was not sent yet has no date and fits none."""
+    filters = {sign: query[f"DateSent{sign}"][0][:10] for sign in ("", ">", "<") if f"DateSent{sign}" in query}
+    if not filters:
+        return True
+    if message["date_sent"] is None:
+        return False
+    day = parsedate_to_datetime(message["date_sent"]).date().isoformat()
+    fits = {"": lambda one: day == one, ">": lambda one: day >= one, "<": lambda one: day <= one}
+    return all(fits[sign](one) for sign, one in filters.items())
+
+
+def _page(messages, query, *, path):
+    """One page of the list, newest first, by the filters To, From, DateSent, and by PageSize and Page."""
     wanted = {field.lower(): query[field][0] for field in ("To", "From") if field in query}
-    found = [message for message in reversed(messages) if all(message[key] == value for key, value in wanted.items())]
-    size = int(query.get("PageSize", ["50"])[0])
+    found = [
+        _shown(message)
+        for message in reversed(messages)
+        if all(message[key] == value for key, value in wanted.items()) and _sent_within(message, query)
+    ]
+    size, page = int(query.get("PageSize", ["50"])[0]), int(query.get("Page", ["0"])[0])
+    begin = size * page
+    more = urlencode({**{name: values[0] for name, values in query.items()}, "Page": page + 1})
     return {
-        "messages": found[:size],
-        "page": 0,
+        "messages": found[begin : begin + size],
+        "page": page,
         "page_size": size,
-        "next_page_uri": None,
-        "start": 0,
-        "end": len(found[:size]),
+        "next_page_uri": f"{path}?{more}" if begin + size < len(found) else None,
+        "start": begin,
+        "end": begin + len(found[begin : begin + size]),
     }
 
 

@@ -1,9 +1,10 @@
 """What a channel is: it takes a letter, carries it to a provider, and says what its failures mean."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from delivery.notifications.states import Outcome
@@ -22,6 +23,15 @@ class Letter:
     subject: str = ""
     html: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a provider says that it took of us: its reference, how far it got, and the code of what went wrong."""
+
+    reference: str
+    status: str
+    error_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +130,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Disconnect; must not raise."""
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A provider that can be asked what it took: what nobody could tell when the connection broke."""
+
+    def find(self, letter: Letter, *, since: datetime, until: datetime) -> Sequence[Found]:
+        """Return what it took of us with these words for this address between two moments.
+
+        Raises:
+            Unreachable: it cannot be asked now.
+        """

@@ -1,5 +1,6 @@
 """Text messages by Amazon SNS."""
 
+from threading import Lock
 from typing import Any, Self
 from uuid import UUID
 
@@ -24,21 +25,25 @@ PERMANENT = frozenset({
     "OptedOut", "ParameterValueInvalid", "ValidationError", "ValidationException",
 })  # fmt: skip
 SERVER_ERROR, UNAVAILABLE = 500, 503
+THREADS = 8
 NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ProxyConnectionError)
 
 
 class SnsTransport:
-    """One client of SNS. It gives no receipts by HTTP and takes no reference of ours, so nothing is repeated here."""
+    """One client of SNS, for several threads.
+
+    It gives no receipts by HTTP and takes no reference of ours, so nothing is repeated here.
+    """
 
     name = "sns"
-    hand_off_size = 1
-    concurrency = 1
+    hand_off_size = concurrency = THREADS
 
     def __init__(
         self, *, key: str, secret: str, sender: str, region: str, endpoint_url: str, timeout_seconds: float
     ) -> None:
         self._key, self._secret, self._sender = key, secret, sender
         self._region, self._endpoint_url, self._timeout_seconds = region, endpoint_url, timeout_seconds
+        self._lock = Lock()
         self._client: Any = None
 
     @classmethod
@@ -54,19 +59,24 @@ class SnsTransport:
 
     def open(self) -> None:
         """Make the client once a process: it costs a tenth of a second; connections are made as needed."""
-        if self._client is None:
-            self._client = boto3.Session().client(
-                "sns",
-                aws_access_key_id=self._key,
-                aws_secret_access_key=self._secret,
-                region_name=self._region,
-                endpoint_url=self._endpoint_url or None,
-                config=BotoConfig(
-                    connect_timeout=self._timeout_seconds,
-                    read_timeout=self._timeout_seconds,
-                    retries={"total_max_attempts": 1},  # its own retries could send twice
-                ),
-            )
+        with self._lock:
+            if self._client is None:
+                self._client = self._made()
+
+    def _made(self) -> Any:
+        return boto3.Session().client(
+            "sns",
+            aws_access_key_id=self._key,
+            aws_secret_access_key=self._secret,
+            region_name=self._region,
+            endpoint_url=self._endpoint_url or None,
+            config=BotoConfig(
+                connect_timeout=self._timeout_seconds,
+                read_timeout=self._timeout_seconds,
+                retries={"total_max_attempts": 1},  # its own retries could send twice
+                max_pool_connections=THREADS,
+            ),
+        )
 
     def close(self) -> None:
         """Drop the connections; the client stays."""
