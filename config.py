@@ -242,6 +242,9 @@ class Config:
     QUIET_HOURS: tuple[str, ...] = env(
         QUIET, "", "When recipients get no text messages, unless they chose hours of their own; when empty, always."
     )
+    SMS_MAX_SEGMENTS: int = env(number(1, 10), "3", "Longest text message, in segments; a longer one is not sent.")
+    SMS_DAILY_CAP: int = env(number(0, 1000000000), "0", "Segments of all text messages of a day (UTC); 0: no cap.")
+    SMS_FALLBACK_TO_MAIL: bool = env(FLAG, "true", "Whether a mail says what a text message could not.")
     SMS_TIMEOUT_SECONDS: int = env(number(1, 15), "15", "Longest wait for the provider.")
     TWILIO_BASE_URL: str = env(WEB_URL, "https://api.twilio.com", "Twilio, or a service that speaks its protocol.")
     SNS_ENDPOINT_URL: str = env(WEB_URL, "", "A service that speaks SNS; when empty, AWS.")

@@ -23,6 +23,7 @@ from delivery.deliveries.routes import wanted as preferences_blueprint
 from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
+from delivery.notifications.callbacks import blp as twilio_blueprint
 from delivery.notifications.pages import blp as unsubscribe_blueprint
 from delivery.notifications.routes import blp as notifications_blueprint
 from delivery.ops import cli_up, cron, doctor, schema, worker
@@ -89,6 +90,7 @@ def _add_blueprints(app: Flask) -> None:
         notifications_blueprint,
         preferences_blueprint,
         unsubscribe_blueprint,
+        twilio_blueprint,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,

@@ -16,6 +16,9 @@ POLICY: Policy = {
     "health.healthz": unlimited(),
     "health.readyz": unlimited(),
     "metrics.metrics": operators(),
+    # Signed by Twilio, from few addresses and as often as there are text messages
+    "twilio.status": unlimited(),
+    "twilio.inbound": unlimited(),
     # Signing in and out
     "auth.login": public(),
     "auth.refresh": public(),

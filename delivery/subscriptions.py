@@ -22,6 +22,7 @@ from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, Delivery
 from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction
 from delivery.idempotency import forget
+from delivery.notifications import receipts
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.registry import Composer, each
 from delivery.notifications.services import NewMessage, add
@@ -58,7 +59,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     DeliveryCreated: [_tell(delivery_messages.created)],
     DeliveryMoved: [_tell(delivery_messages.moved)],
     DeliveryEdited: [_tell(delivery_messages.edited)],
-    MessageSettled: [],
+    MessageSettled: [receipts.catch_up, delivery_messages.note_opt_out, _tell(delivery_messages.instead)],
     AttemptFailed: [],
 }
 COMPOSERS: Mapping[str, Composer] = {

@@ -11,7 +11,7 @@ from sqlalchemy import Row, and_, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock
-from delivery.database import reader
+from delivery.database import db, reader
 from delivery.deliveries import told
 from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.models import Delivery, DeliveryEventDetail
@@ -19,16 +19,22 @@ from delivery.deliveries.states import State
 from delivery.deliveries.told import CREATED, SENDER, TEMPLATES, UPDATED
 from delivery.notifications import opt_outs, preferences, unsubscribing
 from delivery.notifications.channels import Defer, Letter, Suppress
+from delivery.notifications.events import MessageSettled
 from delivery.notifications.held import ClaimedMessage
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.preferences import NotificationPreference, Wishes
 from delivery.notifications.quiet_hours import quiet_until
 from delivery.notifications.rendering import letter
 from delivery.notifications.services import NewMessage
-from delivery.notifications.states import Channel
+from delivery.notifications.states import Channel, MessageState
 from delivery.users.models import User
 
-__all__ = ["TEMPLATES", "compose", "created", "edited", "moved"]
+__all__ = ["TEMPLATES", "compose", "created", "edited", "instead", "moved", "note_opt_out"]
+
+# What a provider says of a number whose owner told it STOP.
+_OPTED_OUT = frozenset({"twilio_21610", "sns_OptedOut"})
+# Suppressed for its cost, not because nobody wants it.
+_WANTED = frozenset({"daily_cap", "sms_limit"})
 
 
 def created(fact: DeliveryCreated) -> list[NewMessage]:
@@ -83,6 +89,7 @@ _FACTS = (
         Delivery.recipient_email,
         Delivery.recipient_phone,
         Delivery.notifications,
+        Delivery.recipient_locale,
         Delivery.deleted_at,
         User.name.label("sender_name"),
         User.email.label("sender_email"),
@@ -201,3 +208,54 @@ def _context(message: ClaimedMessage, row: Any) -> dict[str, Any]:
         "sender_name": row.sender_name,
         "public_note": row.public_note,
     }
+
+
+_MAIL_THERE = select(OutboxMessage.id).where(
+    OutboxMessage.channel == Channel.MAIL,
+    OutboxMessage.audience == bindparam("audience"),
+    OutboxMessage.delivery_id == bindparam("delivery_id"),
+    OutboxMessage.seq == bindparam("seq"),
+)
+
+
+def instead(fact: MessageSettled) -> list[NewMessage]:
+    """A mail for a text message that failed: once, where the same was not written as a mail anyway.
+
+    Whoever opted out, or prefers no text messages, gets none: their text message is suppressed, or refused for it.
+    """
+    if not (current_app.config["SMS_FALLBACK_TO_MAIL"] and _is_owed(fact)):
+        return []
+    same = {"audience": fact.audience, "delivery_id": fact.delivery_id, "seq": fact.seq}
+    if db.session.execute(_MAIL_THERE.limit(1), same).first():
+        return []
+    row = reader().execute(_FACTS, {"ids": [fact.id]}).one()
+    if getattr(row, f"{fact.audience}_email") is None or row.deleted_at is not None:
+        return []
+    mail = NewMessage(
+        channel=Channel.MAIL,
+        audience=fact.audience,
+        recipient_id=fact.recipient_id,
+        owner_id=fact.owner_id,
+        template=fact.template,
+        event=fact.event,
+        locale=None if fact.audience == SENDER else row.recipient_locale,
+        delivery_id=fact.delivery_id,
+        seq=fact.seq,
+        data={"instead_of": str(fact.id)},
+    )
+    return [mail]
+
+
+def _is_owed(fact: MessageSettled) -> bool:
+    if fact.channel != Channel.SMS or fact.delivery_id is None or fact.error_class in _OPTED_OUT:
+        return False
+    return fact.state in {MessageState.FAILED, MessageState.DEAD} or fact.error_class in _WANTED
+
+
+def note_opt_out(fact: MessageSettled) -> None:
+    """Keep what the provider knows and we did not: that a number's owner told it STOP."""
+    if fact.error_class not in _OPTED_OUT or fact.delivery_id is None:
+        return
+    row = reader().execute(_FACTS, {"ids": [fact.id]}).one()
+    if number := getattr(row, f"{fact.audience}_phone"):
+        opt_outs.opt_out(Channel.SMS, number, "provider")

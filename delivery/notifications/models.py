@@ -98,6 +98,8 @@ class OutboxMessage(Base):
     provider_ref: Mapped[str | None] = mapped_column(String(100))
     error_class: Mapped[str | None] = mapped_column(String(40))
     error: Mapped[str | None] = mapped_column(Text)
+    # Of a text message: how many segments were counted for it.
+    segments: Mapped[int | None]
     resend_of: Mapped[UUID | None] = mapped_column(ForeignKey("outbox_messages.id"))
     request_id: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UTC)

@@ -157,6 +157,7 @@ def cancel(recipient_ids: Sequence[UUID]) -> int:
 
 def _retry(row: Row[Any]) -> UUID:
     values = {"state": MessageState.PENDING, "settled_at": None, "handoff_at": None, "expires_at": _new_expiry(row)}
+    values |= {"segments": None}  # what it costs, it costs again
     db.session.execute(update(_messages).where(_messages.c.id == row.id).values(next_at=now(), **values))
     identity: UUID = row.id
     return identity

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from delivery import limits, logs
-from delivery.errors import TooMany
+from delivery import logs
 from delivery.notifications import registry
+from delivery.notifications.allowances import within_allowances
 from delivery.notifications.channels import Defer, Letter, Suppress
 from delivery.notifications.held import ClaimedMessage, Result
-from delivery.notifications.states import Channel, Outcome
+from delivery.notifications.states import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +57,4 @@ def _verdict(message: ClaimedMessage, made: registry.Verdict) -> Letter | Result
         return Result(message, Outcome.SUPPRESSED, error_class=made.reason)
     if isinstance(made, Defer):
         return Result(message, Outcome.DEFERRED, error_class=made.reason, until=made.until)
-    return _within_limit(message, made)
-
-
-def _within_limit(message: ClaimedMessage, letter: Letter) -> Letter | Result:
-    """Count a text message for its number: once, however often it is tried and whoever tries it."""
-    if message.channel != Channel.SMS:
-        return letter
-    try:
-        limits.take(limits.TEXT_MESSAGE, letter.address, attempt_id=message.id)
-    except TooMany:
-        return Result(message, Outcome.SUPPRESSED, error_class="sms_limit")
-    return letter
+    return within_allowances(message, made)

@@ -15,7 +15,7 @@ from sqlalchemy import func, inspect, select, text
 
 from delivery import clock, jobs
 from delivery.database import now, reader
-from delivery.notifications import heartbeat, registry, rendering, stats
+from delivery.notifications import allowances, heartbeat, registry, rendering, stats
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.proofreading import mistakes
@@ -155,7 +155,12 @@ def sms() -> Finding:
     provider = current_app.config["SMS_PROVIDER"]
     if provider == "console":
         return _console("text messages are printed", "set SMS_PROVIDER")
-    return Finding(Level.OK, f"{provider} has credentials; nothing was sent")
+    spent, cap = allowances.today(), current_app.config["SMS_DAILY_CAP"]
+    if spent and spent.refused:
+        advice = "raise SMS_DAILY_CAP, or wait for the next day (UTC)"
+        return Finding(Level.FAIL, f"{spent.refused} kept back today, SMS_DAILY_CAP is reached", advice)
+    used = f"{spent.segments if spent else 0}{f' of {cap}' if cap else ''} segments today"
+    return Finding(Level.OK, f"{provider} has credentials, {used}; nothing was sent")
 
 
 def templates() -> Finding:

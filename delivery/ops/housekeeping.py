@@ -11,6 +11,7 @@ from delivery.audit.services import head as audit_head
 from delivery.auth import addresses, invitations, sessions
 from delivery.database import transaction
 from delivery.notifications import retention
+from delivery.notifications.reconciling import reconcile_some
 from delivery.privacy import erasure_list
 from delivery.privacy import services as privacy
 
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 600.0
 LISTING_SECONDS = 60.0
+ASKED_AT_ONCE = 5  # text messages; the sweep waits meanwhile
 BATCH_SIZE = 1000
 ERASED_AT_ONCE = 100  # deliveries; each is changed and gets its event
 # Each deletes up to so many rows and returns how many it deleted.
@@ -41,8 +43,9 @@ class Housekeeping:
     def do(self) -> None:
         """Do one batch of each chore if it is time; while there is more to do, it stays time."""
         if time.monotonic() >= self._listing_due_at:
-            _list_erasures()
             self._listing_due_at = time.monotonic() + LISTING_SECONDS
+            _list_erasures()
+            reconcile_some(ASKED_AT_ONCE)
         if time.monotonic() < self._due_at:
             return
         more = [_do_one_batch(chore, size=BATCH_SIZE) for chore in CHORES]
