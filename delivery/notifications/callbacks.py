@@ -54,7 +54,7 @@ class TextIn(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    From = fields.String(required=True, validate=validate.Length(max=100))
+    From = fields.String(required=True, validate=validate.Length(min=1, max=100))
     Body = fields.String(load_default="", validate=validate.Length(max=2000))
     OptOutType = fields.String(load_default="", validate=validate.Length(max=20))
 

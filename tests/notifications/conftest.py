@@ -1,5 +1,6 @@
 """An outbox whose letters are made of nothing and go to memory, and a look into its tables."""
 
+import contextlib
 import uuid
 
 import pytest
@@ -16,6 +17,7 @@ from delivery.notifications.registry import each
 from delivery.notifications.services import NewMessage, add
 from delivery.notifications.states import Channel
 from delivery.users.models import User
+from tests.factories import People
 
 # For what does not depend on the database.
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -83,6 +85,26 @@ class Outbox:
 def outbox(app):
     with app.app_context():
         yield Outbox(app)
+
+
+@pytest.fixture
+def make_texts(make_app, twilio):
+    """Call it with settings for an app that sends text messages by Twilio's protocol (tests.notifications.texting)."""
+    from tests.notifications.texting import Texts, settings  # noqa: PLC0415  it needs this module
+
+    with contextlib.ExitStack() as stack:
+
+        def make(**more):
+            app = make_app(**settings(twilio, **more))
+            stack.enter_context(app.app_context())
+            return Texts(app, twilio, People(app))
+
+        yield make
+
+
+@pytest.fixture
+def texts(make_texts):
+    return make_texts()
 
 
 @pytest.fixture(autouse=True)
