@@ -10,11 +10,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import update
 
+from twilio.request_validator import RequestValidator
+
 from delivery.auth import sessions
 from delivery.database import transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.opt_outs import address_hash
 from delivery.notifications.unsubscribing import link
+from delivery.database import new_id, now, transaction
+from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose
 from tests.auth.invitations import invited
 from tests.auth.keys import made
@@ -25,6 +29,7 @@ NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
 SEEN = {"If-Match": "*"}
 CUSTOMER, COURIER, DISPATCHER, ADMIN = "customer", "courier", "dispatcher", "admin"
 OWN, ASSIGNED, ELSES, NOBODY = "own", "assigned", "somebody else's", "nobody's"
+TWILIO_TOKEN = "a-test-token-of-32-characters-xx"
 _numbers = itertools.count(1)
 _addresses = map(ip_address, itertools.count(int(ip_address("10.0.0.1"))))
 
@@ -51,6 +56,29 @@ class Call:
         return api.request(self.method, self.path, headers=self.headers, environ_base=address, buffered=True, **body)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SignedCall(Call):
+    """A call by Twilio: a form, signed with the token that the app has."""
+
+    form: dict
+
+    def about(self, things):
+        things.app.config.update(SMS_PROVIDER="twilio", SMS_API_SECRET=TWILIO_TOKEN)
+        form = {**filled(self.form, things), "MessageSid": f"SM{next(_numbers)}"}
+        call = replace(super().about(things), form=form)
+        address = things.app.config["PUBLIC_BASE_URL"] + call.path
+        signature = RequestValidator(TWILIO_TOKEN).compute_signature(address, form)
+        return replace(call, headers={"X-Twilio-Signature": signature})
+
+    def send(self, api):
+        address = {"REMOTE_ADDR": str(next(_addresses))}
+        return api.post(self.path, data=self.form, headers=self.headers, environ_base=address, buffered=True)
+
+
+def signed(path, form):
+    return SignedCall(method="POST", path=path, form=form, by=None)
+
+
 def get(path, **more):
     return Call(method="GET", path=path, **more)
 
@@ -71,6 +99,7 @@ def delete(path, **more):
     return Call(method="DELETE", path=path, headers=SEEN, **more)
 
 
+_STOP = {"From": "{new_number}", "Body": "STOP"}
 _KEY = {"name": "Shop", "scopes": ["deliveries:read"]}
 _ACCEPT = {"token": "{invitation_token}", "name": "Kim", "password": "long enough words"}
 _USER = {"name": "N", "email": "{free_address}", "password": "long enough words"}
@@ -78,6 +107,8 @@ _USER = {"name": "N", "email": "{free_address}", "password": "long enough words"
 CALLS = {
     "health.healthz": get("/healthz", by=None),
     "health.readyz": get("/readyz", by=None),
+    "twilio.status": signed("/api/callbacks/twilio/status/{text_message}", {"MessageStatus": "delivered"}),
+    "twilio.inbound": signed("/api/callbacks/twilio/inbound", _STOP),
     "auth.login": post("/api/auth/login", {"email": "{address}", "password": PASSWORD}, by=None),
     "auth.refresh": post("/api/auth/refresh", {"refresh_token": "{refresh_token}"}, by=None),
     "auth.logout": post("/api/auth/logout"),
@@ -222,6 +253,16 @@ def _recipient(things):
     return things.people.customer().create()["recipient"]["email"]
 
 
+def _text_message(things):
+    """One that Twilio has."""
+    identity, values = new_id(), {"channel": "sms", "audience": "recipient", "event": "created", "template": "created"}
+    values |= {"lane": "x", "data": {}, "state": "sent", "attempts": 1, "next_at": now(), "provider": "twilio"}
+    with things.app.app_context(), transaction() as session:
+        new = OutboxMessage(id=identity, recipient_id=new_id(), created_at=now(), settled_at=now(), **values)
+        session.add(new)
+    return identity
+
+
 def _invitation(things):
     return invited(things.people.admin(), email=f"guest{next(_numbers)}@x.example")
 
@@ -257,6 +298,8 @@ WORDS = {
     "reset_token": lambda things: link_token(things.app, _address(things), Purpose.RESET_PASSWORD),
     "change_token": lambda things: link_token(things.app, _address(things), Purpose.CHANGE_EMAIL),
     "recipient": _recipient,
+    "text_message": _text_message,
+    "new_number": lambda _: f"+4420794{next(_numbers):05}",
     "invitation_token": lambda things: _invitation(things)["token"],
     "unsubscribe_token": _unsubscribe_token,
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",

@@ -73,6 +73,9 @@ BUDGETS = {
     "unsubscribe.show": (1, 200),
     "unsubscribe.leave": (1, 204),
     "unsubscribe.come_back": (1, 204),
+    # The message, the receipt, the new state; a message that was lost asks more.
+    "twilio.status": (3, 204),
+    "twilio.inbound": (1, 200),
     "health.healthz": (0, 200),
     "health.readyz": (1, 200),
 }

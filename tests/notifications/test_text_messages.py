@@ -3,11 +3,14 @@
 import socket
 import ssl
 import threading
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels.callback_address import status_address
 from delivery.notifications.channels.sns import SnsTransport
 from delivery.notifications.channels.twilio import TwilioTransport
 from tests.servers.certificate import server_context
@@ -107,6 +110,56 @@ def test_twilio_is_asked_once_when_it_does_not_answer(twilio, twilio_transport):
 def test_twilio_that_takes_too_long_is_unknown(twilio, twilio_transport):
     twilio.delay = 1.0
     assert isinstance(failure_of(twilio_transport(timeout_seconds=0.3)), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("published", "provider", "is_called"),
+    [
+        ("https://delivery.example", "https://api.twilio.com", True),
+        ("https://delivery.example/shop", "https://api.twilio.com", True),
+        ("http://127.0.0.1:8000", "https://api.twilio.com", False),
+        ("http://localhost:8000", "https://api.twilio.com", False),
+        ("https://10.1.2.3", "https://api.twilio.com", False),
+        ("https://intranet", "https://api.twilio.com", False),
+        ("", "https://api.twilio.com", False),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:9", True),
+    ],
+)
+def test_twilio_is_given_an_address_that_it_can_call_or_none(published, provider, is_called):
+    expected = f"{published}/api/callbacks/twilio/status/" if is_called else ""
+    assert status_address(published, provider=provider) == expected
+
+
+def test_threads_share_a_transport_and_each_gets_its_own_answer(twilio, twilio_transport):
+    """What one is told, such as when to come back, is no news for another."""
+    transport, seconds = twilio_transport(), range(1, 41)
+    for number in seconds:
+        twilio.limit_number(f"+4477009{number:05}", retry_after=number)
+
+    def send(number):
+        with pytest.raises(Unreachable) as caught:
+            transport.send(uuid.uuid4(), Letter(f"+4477009{number:05}", "x"))
+        return caught.value.retry_after_seconds
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(send, seconds)) == list(seconds)
+    assert transport.concurrency == transport.hand_off_size == 8
+
+
+def test_threads_send_side_by_side(twilio, twilio_transport):
+    twilio.delay = 0.2
+    transport, began = twilio_transport(), time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        references = list(pool.map(lambda _: transport.send(uuid.uuid4(), LETTER), range(16)))
+    assert len(set(references)) == 16
+    assert time.monotonic() - began < 16 * 0.2 / 2
+
+
+def test_sns_is_used_by_several_threads_too(sns, sns_transport):
+    transport = sns_transport()
+    with ThreadPoolExecutor(8) as pool:
+        references = list(pool.map(lambda _: transport.send(uuid.uuid4(), LETTER), range(16)))
+    assert sorted(references) == sorted(message.id for message in sns.messages)
 
 
 def test_twilio_that_is_not_there_is_unreachable(twilio_transport):

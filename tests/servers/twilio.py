@@ -66,6 +66,10 @@ class TwilioServer:
         """429, 20429: too many requests."""
         self.fail(429, code=20429, message="Too Many Requests", retry_after=retry_after, times=times)
 
+    def limit_number(self, to, *, retry_after):
+        """429 for one number."""
+        self.fail(429, code=20429, message="Too Many Requests", retry_after=retry_after, to=to)
+
     def drop_after_accept(self, *, times=1):
         """Accept and keep the message, then close without an answer: the client cannot know."""
         self.script.add("drop", times=times)

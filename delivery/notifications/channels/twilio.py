@@ -10,7 +10,7 @@ from uuid import UUID
 import requests
 from flask import Config
 from requests.adapters import HTTPAdapter
-from twilio.base.exceptions import TwilioRestException, TwilioServiceException
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -103,7 +103,7 @@ class TwilioTransport:
         self.open()
         try:
             listed = self._client.messages.list(to=letter.address, page_size=_PAGE_SIZE, limit=_LISTED_AT_MOST)
-        except (TwilioRestException, TwilioServiceException, requests.RequestException) as error:
+        except (TwilioException, TwilioServiceException, requests.RequestException) as error:
             raise Unreachable("twilio_no_list", type(error).__name__) from error
         return [
             Found(str(one.sid)[:REFERENCE_MAX], str(one.status), one.error_code)
