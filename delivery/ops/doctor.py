@@ -43,6 +43,7 @@ CHECKS = (
     Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
     Check("sms", checks.sms, "check the settings that begin with SMS_"),
     Check("templates", checks.templates, "run `flask notifications preview --all`"),
+    Check("sms", checks.sms, "check the settings that begin with SMS_", _TABLES),
     Check("erasures", checks.erasures, "wait a minute; then check ERASURE_LIST, and `flask cron`", _TABLES),
     Check("keys", checks.keys, "set random ones of 32 bytes or more, such as `openssl rand -base64 48` prints"),
     Check("disk", checks.disk, "make DATA_DIR writable for this user, and keep a GiB free"),

@@ -230,7 +230,7 @@ def test_sms_credentials_are_not_shown(make_app, provider):
     credentials = {"SMS_API_KEY": "key-7f", "SMS_API_SECRET": PASSWORD, "SMS_FROM": "+15005550006"}
     app = make_app(SMS_PROVIDER=provider, **credentials)
     result = run(app, "doctor")
-    assert f"{provider} has credentials; nothing was sent" in result.stdout
+    assert f"{provider} has credentials, 0 segments today; nothing was sent" in result.stdout
     assert not any(secret in result.output for secret in credentials.values())
 
 
