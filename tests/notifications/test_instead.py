@@ -42,6 +42,7 @@ def test_who_gets_the_mail_anyway_gets_no_second(texts):
     texts.twilio.refuse_number()
     texts.deliver()
     assert [mail.data for mail in texts.mails()] == [{}]
+    assert texts.row(identity).state == "failed", "a second would have lost this"
 
 
 def test_the_sender_gets_one_too(texts):

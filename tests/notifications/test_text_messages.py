@@ -8,8 +8,10 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from twilio.http.response import Response
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
+from delivery.notifications.channels import twilio as twilio_channel
 from delivery.notifications.channels.callback_address import status_address
 from delivery.notifications.channels.sns import SnsTransport
 from delivery.notifications.channels.twilio import TwilioTransport
@@ -130,8 +132,14 @@ def test_twilio_is_given_an_address_that_it_can_call_or_none(published, provider
     assert status_address(published, provider=provider) == expected
 
 
-def test_threads_share_a_transport_and_each_gets_its_own_answer(twilio, twilio_transport):
+def test_threads_share_a_transport_and_each_gets_its_own_answer(twilio, twilio_transport, monkeypatch):
     """What one is told, such as when to come back, is no news for another."""
+
+    def slowly(*answer):
+        time.sleep(0.02)  # for the others to get theirs
+        return Response(*answer)
+
+    monkeypatch.setattr(twilio_channel, "Response", slowly)
     transport, seconds = twilio_transport(), range(1, 41)
     for number in seconds:
         twilio.limit_number(f"+4477009{number:05}", retry_after=number)
