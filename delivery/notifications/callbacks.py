@@ -86,7 +86,7 @@ def _is_genuine() -> bool:
 @blp.route("/status/<uuid:message_id>", methods=("POST",))
 @public
 @signed_by_twilio
-@blp.errors(403, 404, 413, 415, 422, 429, 503)
+@blp.errors(400, 403, 404, 413, 415, 422, 429, 503)
 @blp.arguments(ReceiptIn, location="form")
 @blp.response(204)
 def status(body: dict[str, Any], message_id: UUID) -> Response:
@@ -100,7 +100,7 @@ def status(body: dict[str, Any], message_id: UUID) -> Response:
 @blp.route("/inbound", methods=("POST",))
 @public
 @signed_by_twilio
-@blp.errors(403, 413, 415, 422, 429, 503)
+@blp.errors(400, 403, 413, 415, 422, 429, 503)
 @blp.arguments(TextIn, location="form")
 @blp.response(200, {"type": "string"}, content_type="text/xml")
 def inbound(body: dict[str, Any]) -> Response:
