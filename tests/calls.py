@@ -9,16 +9,13 @@ from ipaddress import ip_address
 from uuid import UUID, uuid4
 
 from sqlalchemy import update
-
 from twilio.request_validator import RequestValidator
 
 from delivery.auth import sessions
-from delivery.database import transaction
-from delivery.notifications.models import OutboxMessage
-from delivery.notifications.opt_outs import address_hash
-from delivery.notifications.unsubscribing import link
 from delivery.database import new_id, now, transaction
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.opt_outs import address_hash, opt_out
+from delivery.notifications.unsubscribing import link
 from delivery.tokens import Purpose
 from tests.auth.invitations import invited
 from tests.auth.keys import made
@@ -172,7 +169,7 @@ CALLS = {
     "preferences.replace_preferences": put("/api/users/{user}/notification-preferences", {"locale": "de"}),
     "unsubscribe.show": get("/unsubscribe/{unsubscribe_token}", by=None),
     "unsubscribe.leave": post("/unsubscribe/{unsubscribe_token}", {"List-Unsubscribe": "One-Click"}, by=None),
-    "unsubscribe.come_back": post("/unsubscribe/{unsubscribe_token}/undo", by=None),
+    "unsubscribe.come_back": post("/unsubscribe/{left_token}/undo", by=None),
 }  # fmt: skip
 
 
@@ -267,9 +264,14 @@ def _invitation(things):
     return invited(things.people.admin(), email=f"guest{next(_numbers)}@x.example")
 
 
-def _unsubscribe_token(things):
+def _unsubscribe_token(things, *, left=False):
+    """The token of a link to somebody new, who has opted out already or not."""
     with things.app.app_context():
-        return link(address_hash("mail", "grace@home.example"), message_id=uuid4()).rpartition("/")[2]
+        address = f"reader{next(_numbers)}@x.example"
+        if left:
+            with transaction():
+                opt_out("mail", address, "test")
+        return link(address_hash("mail", address), message_id=uuid4()).rpartition("/")[2]
 
 
 def _session(things):
@@ -302,6 +304,7 @@ WORDS = {
     "new_number": lambda _: f"+4420794{next(_numbers):05}",
     "invitation_token": lambda things: _invitation(things)["token"],
     "unsubscribe_token": _unsubscribe_token,
+    "left_token": lambda things: _unsubscribe_token(things, left=True),
     "next_state": lambda things: "picked_up" if things.of == ASSIGNED else "cancelled",
 }
 
