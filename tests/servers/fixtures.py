@@ -9,6 +9,7 @@ import pytest
 
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.processes import adopt_orphans, end_descendants
+from tests.servers.receiver import webhook_receiver
 from tests.servers.redis import redis_server as start_redis
 from tests.servers.smtp import smtp_server
 from tests.servers.sns import sns_server
@@ -124,3 +125,16 @@ def sns(sns_thread):
     """SNS's API (tests.servers.sns.SnsServer) without messages and faults."""
     sns_thread.clear()
     return sns_thread
+
+
+@pytest.fixture(scope="session")
+def receiver_thread():
+    with webhook_receiver() as server:
+        yield server
+
+
+@pytest.fixture
+def receiver(receiver_thread):
+    """A receiver of webhooks (tests.servers.receiver.Receiver) without requests and faults."""
+    receiver_thread.clear()
+    return receiver_thread

@@ -249,3 +249,34 @@ def test_servers_die_with_a_killed_owner():
     for prefix in ("pg-", "redis-"):
         with short_folder(prefix):
             assert not any(Path(folder).exists() for folder in folders if Path(folder).name.startswith(prefix))
+
+
+def test_a_receiver_keeps_requests_and_answers_challenges(receiver):
+    challenge = {"type": "endpoint.verify", "data": {"challenge": "c1"}}
+    assert requests.post(f"{receiver.url}/a", json=challenge, timeout=5).json() == {"challenge": "c1"}
+    assert requests.post(f"{receiver.url}/a", json={"type": "x"}, headers={"webhook-id": "1"}, timeout=5).ok
+    assert [(request.path, request.type, request.id) for request in receiver.requests] == [
+        ("/a", "endpoint.verify", None),
+        ("/a", "x", "1"),
+    ]
+    assert receiver.connections == 2
+
+
+def test_a_receiver_fails_as_scripted_and_then_no_more(receiver):
+    receiver.limit(7, path="/a")
+    receiver.redirect("http://127.0.0.1:1/")
+    receiver.reset()
+    assert requests.post(f"{receiver.url}/b", data=b"{}", timeout=5, allow_redirects=False).status_code == 302
+    refused = requests.post(f"{receiver.url}/a", data=b"{}", timeout=5)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "7")
+    with pytest.raises(requests.ConnectionError):
+        requests.post(f"{receiver.url}/b", data=b"{}", timeout=5)
+    assert requests.post(f"{receiver.url}/b", data=b"{}", timeout=5).status_code == 204
+    assert len(receiver.requests) == 4
+
+
+def test_a_receiver_drips(receiver):
+    receiver.drip(seconds=0.01)
+    answer = requests.post(receiver.url, data=b"{}", timeout=5, stream=True)
+    assert next(answer.iter_content(3)) == b"xxx"
+    answer.close()
