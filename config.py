@@ -6,6 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_network
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -118,6 +119,14 @@ QUIET = Kind("hours such as 21:00-08:00", parse_quiet_hours)
 REGION = matching("a region such as us-east-1", r"[a-z0-9-]+")
 # Werkzeug compares Host headers with these to the letter, cuts them at a colon (so IPv6 never fits), fails on "a..b".
 HOSTS = listed("host names without port", r"\.?[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
+PORTS = Kind(
+    "ports, separated by commas", lambda text: [number(1, 65535).parse(part.strip()) for part in text.split(",")]
+)
+NETWORKS = Kind(
+    "networks such as 198.51.100.0/24, separated by commas",
+    lambda text: [str(ip_network(part.strip())) for part in text.split(",") if part.strip()],
+)
+KEYS = Kind("texts, separated by commas", lambda text: [part.strip() for part in text.split(",") if part.strip()])
 # flask-cors takes an entry with a star or a bracket for a regular expression; none gets that far.
 ORIGINS = listed("origins such as https://app.example.com", _ORIGIN)
 
@@ -257,6 +266,16 @@ class Config:
     )
     METRICS_TOKEN: str = env(
         TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone."
+    # Webhooks
+    WEBHOOK_ALLOW_LOOPBACK: bool = env(
+        FLAG, "false", "Whether webhooks may go to this machine, by http and any port, for trials; not in production."
+    )
+    WEBHOOK_PORTS: list[int] = env(PORTS, "443", "Ports that webhooks may go to.")
+    WEBHOOK_REFUSED_NETWORKS: list[str] = env(
+        NETWORKS, "", "Public networks that webhooks must not reach: this deployment's own."
+    )
+    WEBHOOK_ENCRYPTION_KEYS: list[str] = env(
+        KEYS, "", "Encrypt endpoints' secrets, the newest key first; when empty, a key derived from `SECRET_KEY`."
     )
 
     # Processes

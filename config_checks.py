@@ -129,6 +129,8 @@ PRODUCTION_RULES = (
     Rule("METRICS_TOKEN", STRONG_PASSWORD, lambda c: not c.METRICS_TOKEN or not is_guessable(c.METRICS_TOKEN)),
     Rule("TWILIO_BASE_URL", ENCRYPTED, lambda c: is_encrypted(c.TWILIO_BASE_URL)),
     Rule("SNS_ENDPOINT_URL", ENCRYPTED, lambda c: not c.SNS_ENDPOINT_URL or is_encrypted(c.SNS_ENDPOINT_URL)),
+    Rule("WEBHOOK_ALLOW_LOOPBACK", "false in production", lambda c: not c.WEBHOOK_ALLOW_LOOPBACK),
+    Rule("WEBHOOK_ENCRYPTION_KEYS", STRONG, lambda c: all(map(is_strong, c.WEBHOOK_ENCRYPTION_KEYS))),
     Rule(
         "SMTP_TLS", "`starttls` or `tls`", lambda c: c.SMTP_TLS != "none" or not c.SMTP_HOST or is_loopback(c.SMTP_HOST)
     ),

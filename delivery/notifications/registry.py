@@ -55,7 +55,7 @@ def _registry() -> Registry:
 
 
 def _chosen(config: Config) -> dict[Channel, Transport]:
-    return {Channel.MAIL: _mail(config), Channel.SMS: _sms(config), Channel.WEBHOOK: ConsoleTransport("webhook")}
+    return {Channel.MAIL: _mail(config), Channel.SMS: _sms(config), Channel.WEBHOOK: _webhook(config)}
 
 
 # Imported where they are used: each brings a library that nobody else needs.
@@ -79,3 +79,9 @@ def _sms(config: Config) -> Transport:
             return SnsTransport.from_config(config)
         case _:
             return ConsoleTransport("sms")
+
+
+def _webhook(config: Config) -> Transport:
+    from delivery.notifications.channels.webhook import WebhookTransport  # noqa: PLC0415
+
+    return WebhookTransport.from_config(config)

@@ -16,13 +16,17 @@ _ERROR_MAX, _ERROR_CLASS_MAX = 500, 40
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message in words, addressed. Text messages have neither subject, HTML nor headers."""
+    """A message in words, addressed. Text messages have neither subject, HTML nor headers.
+
+    `expects`: words that a receiver's answer must hold, where it has to prove that it read this one.
+    """
 
     address: str
     text: str
     subject: str = ""
     html: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    expects: str = ""
 
 
 @dataclass(frozen=True, slots=True)
