@@ -37,6 +37,7 @@ from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
 from delivery.web import callers, problems, requests, throttle
+from delivery.webhooks import routes as webhooks
 
 EXPOSED_HEADERS = [
     "ETag", "Idempotent-Replayed", "Location", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
@@ -91,6 +92,9 @@ def _add_blueprints(app: Flask) -> None:
         preferences_blueprint,
         unsubscribe_blueprint,
         twilio_blueprint,
+        webhooks.endpoints,
+        webhooks.log,
+        webhooks.feed,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,

@@ -66,7 +66,7 @@ class Limit:
 
 SUBJECT, ADDRESS = "subject", "address"
 LOGIN, FORGOT, RESEND, CONFIRM, REGISTER, REFRESH = "login", "forgot", "resend", "confirm", "register", "refresh"
-ACCOUNT_MAIL = "account_mail"
+ACCOUNT_MAIL, WEBHOOK_CALL = "account_mail", "webhook_call"
 LIMITS: dict[str, Sequence[Limit]] = {
     LOGIN: (
         Limit(5, 15 * MINUTE, (SUBJECT, ADDRESS)),
@@ -88,6 +88,8 @@ LIMITS: dict[str, Sequence[Limit]] = {
     REFRESH: (Limit(60, HOUR, (SUBJECT,)),),
     # Counted when a mail is sent, whatever was answered to those who had it written.
     ACCOUNT_MAIL: (Limit(3, 6 * HOUR, (SUBJECT,)),),
+    # Challenges and tests that an owner asks for: whose address it is, is not proven yet.
+    WEBHOOK_CALL: (Limit(20, HOUR, (SUBJECT,)),),
 }
 TEXT_MESSAGE = "text_message"  # a setting says how many
 MOST_IN_A_ROW = 100

@@ -9,6 +9,7 @@ from delivery.notifications.access import Part as Message
 from delivery.users.states import Part as Account
 from delivery.users.states import Role
 from delivery.web.rules import Policy, of_object, operators, public, signed_in, unlimited
+from delivery.webhooks.states import Part as Hook
 
 _SELF_OR_ADMIN = (Account.SELF, Account.ADMIN)
 
@@ -87,4 +88,21 @@ POLICY: Policy = {
     "unsubscribe.show": unlimited(),
     "unsubscribe.leave": unlimited(),
     "unsubscribe.come_back": unlimited(),
+    "events.index": signed_in(scope=Scope.DELIVERIES_READ),
+    # Webhooks: whoever may own deliveries may have programs told of them
+    "webhook-endpoints.index": signed_in(scope=Scope.WEBHOOKS_READ),
+    "webhook-endpoints.create": signed_in(
+        scope=Scope.WEBHOOKS_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}
+    ),
+    "webhook-endpoints.show": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_READ),
+    "webhook-endpoints.change": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.delete": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.rotate_secret": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.verify": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.enable": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.send_test": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.replay_range": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-deliveries.index": signed_in(scope=Scope.WEBHOOKS_READ),
+    "webhook-deliveries.show": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_READ),
+    "webhook-deliveries.send_again": of_object(Hook.OWNER, scope=Scope.WEBHOOKS_WRITE),
 }

@@ -18,7 +18,7 @@ from delivery.auth.events import (
 )
 from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
-from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
+from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction
 from delivery.idempotency import forget
@@ -28,11 +28,19 @@ from delivery.notifications.registry import Composer, each
 from delivery.notifications.services import NewMessage, add
 from delivery.privacy import services as privacy
 from delivery.users.events import AccessRevoked, AddressTaken, UserErased, UserLeft, UserRegistered
+from delivery.webhooks import health
+from delivery.webhooks import messages as webhook_messages
+from delivery.webhooks import services as endpoints
+from delivery.webhooks.events import EndpointDisabled
 
 
 def _tell(messages_about: Callable[[Any], Sequence[NewMessage]]) -> Reaction:
     """Turn a function from fact to messages into a reaction that adds them to the outbox."""
-    return lambda fact: add(messages_about(fact))
+
+    def tell(fact: Any) -> None:
+        add(messages_about(fact))
+
+    return tell
 
 
 REACTIONS: Mapping[type, Sequence[Reaction]] = {
@@ -53,14 +61,22 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
         delete_drafts,
         lambda fact: forget(fact.user_id),
         lambda fact: api_keys.forget(fact.user_id),
+        lambda fact: endpoints.forget(fact.user_id),
         invitations.forget,
         privacy.erase_traces,
     ],
-    DeliveryCreated: [_tell(delivery_messages.created)],
-    DeliveryMoved: [_tell(delivery_messages.moved)],
-    DeliveryEdited: [_tell(delivery_messages.edited)],
-    MessageSettled: [receipts.catch_up, delivery_messages.note_opt_out, _tell(delivery_messages.instead)],
-    AttemptFailed: [],
+    DeliveryCreated: [_tell(delivery_messages.created), _tell(webhook_messages.told)],
+    DeliveryMoved: [_tell(delivery_messages.moved), _tell(webhook_messages.told)],
+    DeliveryEdited: [_tell(delivery_messages.edited), _tell(webhook_messages.told)],
+    DeliveryDeleted: [_tell(webhook_messages.told)],
+    EndpointDisabled: [_tell(webhook_messages.disabled)],
+    MessageSettled: [
+        receipts.catch_up,
+        delivery_messages.note_opt_out,
+        _tell(delivery_messages.instead),
+        health.settled,
+    ],
+    AttemptFailed: [health.attempt_failed],
 }
 COMPOSERS: Mapping[str, Composer] = {
     auth_messages.VERIFY: each(auth_messages.compose_verification),
@@ -72,5 +88,7 @@ COMPOSERS: Mapping[str, Composer] = {
     auth_messages.CHANGE_EMAIL: each(auth_messages.compose_change_email),
     auth_messages.EMAIL_CHANGED: each(auth_messages.compose_email_changed),
     auth_messages.INVITATION: each(auth_messages.compose_invitation),
+    endpoints.TEMPLATE: webhook_messages.compose,
+    webhook_messages.DISABLED: each(webhook_messages.compose_disabled),
     **dict.fromkeys(delivery_messages.TEMPLATES, delivery_messages.compose),
 }

@@ -33,3 +33,8 @@ class DeliveryMoved(_Fact):
 @dataclass(frozen=True, slots=True)
 class DeliveryEdited(_Fact):
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDeleted(_Fact):
+    pass

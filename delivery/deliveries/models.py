@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Computed,
@@ -29,6 +30,7 @@ _BEFORE_PICKUP = ", ".join(sorted(f"'{state}'" for state in BEFORE_PICKUP))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 # Part of the indexes: what is deleted is out of every list, and frees its reference.
 ALIVE = text("deleted_at IS NULL")
+_NUMBERED, _NEW = text("position IS NOT NULL"), text("position IS NULL")
 
 
 def _filled(name: str, *columns: str, by: str) -> Index:
@@ -121,6 +123,11 @@ class DeliveryEvent(Base):
         CheckConstraint(f"kind IN ({_KINDS})", name="kind"),
         CheckConstraint("kind IN ('moved', 'assigned', 'corrected') OR from_state = to_state", name="edit_keeps_state"),
         _filled("ix_delivery_events_actor", "actor_id", "delivery_id", "seq", by="actor_id"),
+        # No plain unique index: whoever refers to an event would then wait for whoever numbers it.
+        Index(
+            "uq_delivery_events_position", "position", unique=True, postgresql_where=_NUMBERED, sqlite_where=_NUMBERED
+        ),
+        Index("ix_delivery_events_new", "delivery_id", "seq", postgresql_where=_NEW, sqlite_where=_NEW),
     )
 
     delivery_id: Mapped[UUID] = mapped_column(ForeignKey("deliveries.id"), primary_key=True)
@@ -135,6 +142,8 @@ class DeliveryEvent(Base):
     request_id: Mapped[str | None] = mapped_column(String(64))
     occurred_at: Mapped[datetime] = mapped_column(UTC)
     recorded_at: Mapped[datetime] = mapped_column(UTC)
+    # Its place in the feed, given once, after its commit (numbering.py).
+    position: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class DeliveryEventDetail(Base):

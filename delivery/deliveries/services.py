@@ -16,7 +16,7 @@ from delivery import clock, events
 from delivery.database import backend, db, new_id
 from delivery.deliveries import history, tagging
 from delivery.deliveries.access import Permit, check, parts_of
-from delivery.deliveries.events import DeliveryCreated, DeliveryEdited, DeliveryMoved
+from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.models import ALIVE, Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
@@ -136,7 +136,9 @@ def delete(permit: Permit, *, expected: Expected) -> None:
     expected.check(seen.version)
     if seen.picked_up_at is not None or seen.status not in DELETABLE:
         raise Conflict("Only a delivery that has not been picked up can be deleted.", code="picked_up")
-    _append(_write(seen, deleted_at=clock.now()), seen, kind="edited", by=permit.caller, reason_code="deleted")
+    changed = _write(seen, deleted_at=clock.now())
+    _append(changed, seen, kind="edited", by=permit.caller, reason_code="deleted")
+    events.publish(DeliveryDeleted(**_told(changed)))
 
 
 def hold_back(fact: UserLeft) -> None:

@@ -54,16 +54,20 @@ class NewMessage:
     seq: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     body: str | None = None
+    resend_of: UUID | None = None
 
 
-def add(messages: Iterable[NewMessage]) -> None:
-    """Write messages in one statement, to be sent when the transaction has committed and never if it does not."""
+def add(messages: Iterable[NewMessage]) -> list[UUID]:
+    """Write messages in one statement, to be sent when the transaction has committed and never if it does not.
+
+    Returns their ids, in the same order.
+    """
     rows = [_row(message) for message in messages]
-    if not rows:
-        return
-    db.session.connection().execute(_ADD, rows)
+    if rows:
+        db.session.connection().execute(_ADD, rows)
     for channel in dict.fromkeys(row["channel"] for row in rows):
         after_commit(_wake, channel)
+    return [row["id"] for row in rows]
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
@@ -83,6 +87,7 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "lane": f"{message.channel}:{message.recipient_id}:{message.delivery_id or ''}",
         "data": dict(message.data),
         "body": message.body,
+        "resend_of": message.resend_of,
         "state": MessageState.PENDING,
         "attempts": 0,
         "request_id": logs.current_request_id(),
@@ -151,6 +156,19 @@ def cancel(recipient_ids: Sequence[UUID]) -> int:
     """
     queued = (_messages.c.recipient_id.in_(recipient_ids), _messages.c.state == MessageState.PENDING)
     values = {"state": MessageState.CANCELLED, "error_class": "erased"}
+    statement = update(_messages).where(*queued).values(settled_at=now(), **values).returning(_messages.c.id)
+    return len(db.session.execute(statement).all())
+
+
+def suppress(recipient_id: UUID, *, reason: str, event: str | None = None) -> int:
+    """Take back what is queued for a recipient, or only one kind of it; returns how many messages that were.
+
+    A message in a worker's hands is left to it: its composer finds the same reason.
+    """
+    queued = [_messages.c.recipient_id == recipient_id, _messages.c.state == MessageState.PENDING]
+    if event:
+        queued.append(_messages.c.event == event)
+    values = {"state": MessageState.SUPPRESSED, "error_class": reason}
     statement = update(_messages).where(*queued).values(settled_at=now(), **values).returning(_messages.c.id)
     return len(db.session.execute(statement).all())
 

@@ -60,6 +60,7 @@ ACCOUNT_MAILS: dict[str, int] = {
     "reset_password": 30 * MINUTE,
     "password_changed": 24 * HOUR,
     "api_key_created": 24 * HOUR,
+    "webhook_disabled": 24 * HOUR,
     "change_email": 24 * HOUR,
     "email_changed": 24 * HOUR,
     "invitation": 7 * 24 * HOUR,

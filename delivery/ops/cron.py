@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
+from delivery.deliveries.numbering import number_new_events
 from delivery.notifications import alarm, claims, heartbeat
 from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
@@ -62,8 +63,12 @@ def run() -> None:
 
 
 def sweep() -> None:
-    """Wake a worker for each channel in which something is due; send here where nobody can be woken."""
+    """Wake a worker for each channel in which something is due; send here where nobody can be woken.
+
+    And let events that were committed since the last sweep appear in the feed.
+    """
     heartbeat.beat()
+    number_new_events()
     for channel in claims.due_channels():
         if not alarm.wake(channel):
             _deliver_here(channel)
