@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Uuid, and_, func, select, tuple_
 from sqlalchemy.sql.expression import bindparam, literal_column
 
 from delivery.database import reader
@@ -30,7 +30,7 @@ LISTENING = (
             _events, and_(_events.c.delivery_id == bindparam("delivery_id"), _events.c.seq == bindparam("seq"))
         ).join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
     )
-    .where(_e.watches.in_([bindparam("owner"), EVERYBODY]), _e.status != literal_column("'disabled'"))
+    .where(_e.watches.in_([bindparam("owner", type_=Uuid()), EVERYBODY]), _e.status != literal_column("'disabled'"))
     .order_by(_e.id)
 )
 # What decides, when a letter is about to go, whether and where to.

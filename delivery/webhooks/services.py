@@ -200,7 +200,7 @@ def activate(endpoint_id: UUID, *, challenge: str) -> None:
         _record("verified", activated)
 
 
-def _locked_owner(owner_id: UUID | None) -> Row[Any]:
+def _locked_owner(owner_id: UUID | None) -> Row[Any, Any]:
     """Return the owner, and let nobody else make an endpoint of theirs meanwhile."""
     query: Select[Any, Any] = select(User.id, User.role).where(User.id == owner_id).with_for_update(key_share=True)
     return db.session.execute(query).one()

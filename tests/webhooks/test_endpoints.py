@@ -150,9 +150,8 @@ def test_a_rotated_secret_signs_beside_the_old_one_for_a_day(hooks, receiver, tr
     hooks.api.create()
     hooks.drain()
     assert [is_signed(receiver.requests[0], one["secret"]) for one in (made, rotated)] == [True, True]
-    travel(hours=25)
     hooks.post(made, "test")
-    hooks.api.create()
+    travel(hours=25)
     hooks.drain()
     assert [is_signed(receiver.requests[-1], one["secret"]) for one in (made, rotated)] == [False, True]
 
@@ -205,10 +204,10 @@ def test_an_account_has_ten_endpoints_at_the_most(hooks):
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://x.example/", "https://u@x.example/", "https://10.0.0.1/", "https://x.example:22/", "x"]
+    "url", ["ftp://x.example/", "https://u@x.example/", "https://10.0.0.1/", "x"]
 )
 def test_a_url_that_we_never_send_to_is_refused_at_once(hooks, url):
-    assert wrong(hooks.api.post(ENDPOINTS, json={"url": url})) == {"/url"}
+    assert wrong(hooks.api.post(ENDPOINTS, json={"url": url})) == {"/url": "invalid"}
 
 
 def test_events_must_exist(hooks):
