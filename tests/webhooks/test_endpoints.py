@@ -203,9 +203,7 @@ def test_an_account_has_ten_endpoints_at_the_most(hooks):
     problem(hooks.api.post(ENDPOINTS, json={"url": PUBLIC}), 409, "too_many_endpoints")
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://x.example/", "https://u@x.example/", "https://10.0.0.1/", "x"]
-)
+@pytest.mark.parametrize("url", ["ftp://x.example/", "https://u@x.example/", "https://10.0.0.1/", "x"])
 def test_a_url_that_we_never_send_to_is_refused_at_once(hooks, url):
     assert wrong(hooks.api.post(ENDPOINTS, json={"url": url})) == {"/url": "invalid"}
 
