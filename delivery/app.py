@@ -37,6 +37,7 @@ from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
 from delivery.web import callers, problems, requests, throttle
+from delivery.webhooks import cli as webhooks_cli
 from delivery.webhooks import routes as webhooks
 
 EXPOSED_HEADERS = [
@@ -107,7 +108,14 @@ def _add_blueprints(app: Flask) -> None:
 def _add_commands(app: Flask) -> None:
     notifications_cli.group.add_command(cli_preview.preview)
     notifications_cli.init_app(app, by_number)
-    for group in (auth_cli.group, deliveries_cli.group, notifications_cli.group, audit_cli.group, privacy_cli.group):
+    for group in (
+        auth_cli.group,
+        deliveries_cli.group,
+        notifications_cli.group,
+        webhooks_cli.group,
+        audit_cli.group,
+        privacy_cli.group,
+    ):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
         app.cli.add_command(command)

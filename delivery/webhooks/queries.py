@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, Uuid, and_, func, select, tuple_
 from sqlalchemy.sql.expression import bindparam, literal_column
 
-from delivery.database import reader
+from delivery.database import db, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import Channel
@@ -104,6 +104,8 @@ def history(
 ) -> Sequence[Row[Any]]:
     """Return the events that an endpoint watches in a range, with what it was sent of each, the oldest first.
 
+    In the caller's transaction.
+
     Args:
         after: the position to begin after: (recorded_at, delivery_id, seq).
     """
@@ -125,7 +127,7 @@ def history(
     )
     if after:
         query = query.where(tuple_(*key) > tuple_(*after))
-    return reader().execute(query.order_by(*key).limit(limit)).all()
+    return db.session.execute(query.order_by(*key).limit(limit)).all()
 
 
 def endpoint_of(owner_id: UUID, endpoint_id: UUID) -> Row[Any] | None:

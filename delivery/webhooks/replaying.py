@@ -15,6 +15,7 @@ from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import NewMessage, add, resend
 from delivery.notifications.states import OPEN, RESENDABLE
 from delivery.webhooks import envelopes
+from delivery.webhooks.models import WebhookEndpoint
 from delivery.webhooks.queries import endpoint_of, history
 from delivery.webhooks.services import check_active, message
 from delivery.webhooks.states import EVERYTHING, REPLAYED_FOR, VERIFY, is_wanted
@@ -78,6 +79,7 @@ def replay(
     check_active(endpoint)
     until = min(until or clock.now(), clock.now())
     _check_range(since, until)
+    _take_turn(endpoint)
     rows = history(endpoint, since=since, until=until, after=after, limit=BATCH_SIZE)
     wanted = [row for row in rows if _is_due(row, endpoint, events or (EVERYTHING,))]
     add(_again(endpoint, row, event=envelopes.event_type(row), message_id=row.message_id) for row in wanted)
@@ -88,6 +90,13 @@ def replay(
         counts = {"repeated": repeated, "made": len(wanted) - repeated}
         audit.record("webhook_endpoint.replayed", object_type="webhook_endpoint", object_id=endpoint.id, **counts)
     return Replayed(repeated, len(wanted) - repeated, position)
+
+
+def _take_turn(endpoint: Any) -> None:
+    """Let two replays not write the same missing message."""
+    row = select(WebhookEndpoint.id).where(WebhookEndpoint.id == endpoint.id).with_for_update()
+    if db.session.execute(row).one_or_none() is None:
+        raise Conflict("The endpoint was deleted at this moment.", code="lost_race")
 
 
 def _check_range(since: datetime, until: datetime) -> None:
