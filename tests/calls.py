@@ -5,12 +5,14 @@
 
 import itertools
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from ipaddress import ip_address
 from uuid import UUID, uuid4
 
 from sqlalchemy import update
 from twilio.request_validator import RequestValidator
 
+from delivery import clock
 from delivery.auth import sessions
 from delivery.database import new_id, now, transaction
 from delivery.notifications.models import OutboxMessage
@@ -21,6 +23,7 @@ from tests.auth.invitations import invited
 from tests.auth.keys import made
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
+from tests.webhooks.making import endpoint, webhook
 
 NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
 SEEN = {"If-Match": "*"}
@@ -170,6 +173,20 @@ CALLS = {
     "unsubscribe.show": get("/unsubscribe/{unsubscribe_token}", by=None),
     "unsubscribe.leave": post("/unsubscribe/{unsubscribe_token}", {"List-Unsubscribe": "One-Click"}, by=None),
     "unsubscribe.come_back": post("/unsubscribe/{left_token}/undo", by=None),
+    "events.index": get("/api/events"),
+    "webhook-endpoints.index": get("/api/webhook-endpoints"),
+    "webhook-endpoints.create": post("/api/webhook-endpoints", {"url": "https://hooks.example/in"}),
+    "webhook-endpoints.show": get("/api/webhook-endpoints/{endpoint}"),
+    "webhook-endpoints.change": patch("/api/webhook-endpoints/{endpoint}", {"description": "New"}),
+    "webhook-endpoints.delete": delete("/api/webhook-endpoints/{endpoint}"),
+    "webhook-endpoints.rotate_secret": post("/api/webhook-endpoints/{endpoint}/rotate-secret"),
+    "webhook-endpoints.verify": post("/api/webhook-endpoints/{endpoint}/verify"),
+    "webhook-endpoints.enable": post("/api/webhook-endpoints/{disabled_endpoint}/enable"),
+    "webhook-endpoints.send_test": post("/api/webhook-endpoints/{active_endpoint}/test"),
+    "webhook-endpoints.replay_range": post("/api/webhook-endpoints/{active_endpoint}/replay", {"since": "{lately}"}),
+    "webhook-deliveries.index": get("/api/webhook-deliveries"),
+    "webhook-deliveries.show": get("/api/webhook-deliveries/{webhook}"),
+    "webhook-deliveries.send_again": post("/api/webhook-deliveries/{webhook}/redeliver"),
 }  # fmt: skip
 
 
@@ -289,6 +306,12 @@ OBJECTS = {
     "delivery": _delivery,
     "message": _message,
     "invitation": lambda things: _invitation(things)["id"],
+    "endpoint": lambda things: endpoint(things.app, things.owner().user_id),
+    "active_endpoint": lambda things: endpoint(things.app, things.owner().user_id, status="active"),
+    "disabled_endpoint": lambda things: endpoint(
+        things.app, things.owner().user_id, status="disabled", reason="by_owner"
+    ),
+    "webhook": lambda things: webhook(things.app, things.owner().user_id),
 }
 # What else a call may need.
 WORDS = {
@@ -302,6 +325,7 @@ WORDS = {
     "recipient": _recipient,
     "text_message": _text_message,
     "new_number": lambda _: f"+4420794{next(_numbers):05}",
+    "lately": lambda _: (clock.now() - timedelta(hours=1)).isoformat(),
     "invitation_token": lambda things: _invitation(things)["token"],
     "unsubscribe_token": _unsubscribe_token,
     "left_token": lambda things: _unsubscribe_token(things, left=True),

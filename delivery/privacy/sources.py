@@ -20,6 +20,7 @@ from delivery.notifications.preferences import NotificationPreference
 from delivery.notifications.states import Channel
 from delivery.users.models import FormerEmail, User
 from delivery.users.schemas import user_out
+from delivery.webhooks.models import WebhookEndpoint
 
 PAGE = 500
 Shown = Callable[[Row[Any]], dict[str, Any]]
@@ -109,6 +110,7 @@ _WHO = bindparam("who", type_=Uuid())
 _sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c, OutboxMessage.__table__.c
 _users, _keys, _former = User.__table__.c, ApiKey.__table__.c, FormerEmail.__table__.c
 _invitations, _wishes, _opt_outs = Invitation.__table__.c, NotificationPreference.__table__.c, OptOut.__table__.c
+_hooks = WebhookEndpoint.__table__.c
 _deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
 _OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
 _EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
@@ -121,6 +123,7 @@ _BY_ID, _BY_EVENT = (_deliveries.id,), (_events.delivery_id, _events.seq)
 _MESSAGE = "id created_at channel event template state settled_at delivery_id"
 _SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
 _KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
+_HOOK = "id url description events status created_at verified_at failing_since"
 _INVITATION = "id email name role created_at accepted_at"
 _OPT_OUT = "id channel source since ended_by ended_at"
 _WISH = "id cells locale quiet_from quiet_to quiet_zone updated_at"
@@ -164,6 +167,7 @@ OF_ACCOUNT = (
     _OPTED_OUT,
     _plain("sessions", "Where you are signed in, or were.", _sessions.user_id, _SESSION),
     _plain("api_keys", "Keys that programs of yours act with; of each its last characters.", _keys.user_id, _KEY),
+    _plain("webhook_endpoints", "Where programs of yours are told of events.", _hooks.owner_id, _HOOK),
     _plain("invitations", "The invitation that your account came from.", _invitations.user_id, _INVITATION),
     _plain("audit_by_you", "What the audit log says that you did.", _entries.actor_id, _ENTRY),
     _plain("audit_about_you", "What it says was done to your account.", _entries.object_id, _ENTRY),

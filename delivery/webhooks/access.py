@@ -7,9 +7,9 @@ from sqlalchemy import Row
 
 from delivery.database import reader
 from delivery.errors import NotFound
+from delivery.users.states import Part
 from delivery.web import Caller
 from delivery.webhooks.queries import ENDPOINT_BY_ID, MESSAGE_BY_ID
-from delivery.webhooks.states import Part
 
 
 def endpoint_for(caller: Caller, endpoint_id: UUID, may: frozenset[str]) -> Row[Any]:
@@ -31,7 +31,7 @@ def webhook_for(caller: Caller, message_id: UUID, may: frozenset[str]) -> Row[An
 
 
 def _owned(row: Row[Any] | None, caller: Caller, may: frozenset[str]) -> Row[Any]:
-    parts = {Part.OWNER} if row is not None and row.owner_id == caller.id else set()
+    parts = {Part.SELF} if row is not None and row.owner_id == caller.id else set()
     if row is None or not parts & may:
         raise NotFound
     return row

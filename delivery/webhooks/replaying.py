@@ -86,10 +86,9 @@ def replay(
     repeated = sum(row.message_id is not None for row in wanted)
     last = rows[-1] if len(rows) == BATCH_SIZE else None
     position = last and (last.recorded_at, last.delivery_id, last.seq)
-    if wanted:
-        counts = {"repeated": repeated, "made": len(wanted) - repeated}
-        audit.record("webhook_endpoint.replayed", object_type="webhook_endpoint", object_id=endpoint.id, **counts)
-    return Replayed(repeated, len(wanted) - repeated, position)
+    counts = {"repeated": repeated, "made": len(wanted) - repeated}
+    audit.record("webhook_endpoint.replayed", object_type="webhook_endpoint", object_id=endpoint.id, **counts)
+    return Replayed(**counts, position=position)
 
 
 def _take_turn(endpoint: Any) -> None:

@@ -20,12 +20,6 @@ class DisabledReason(StrEnum):
     BY_OPERATOR = "by_operator"
 
 
-class Part(StrEnum):
-    """What one is to an endpoint."""
-
-    OWNER = "owner"
-
-
 EVERYTHING = "*"
 VERIFY, TEST = "endpoint.verify", "endpoint.test"
 _DELIVERY = ("created", "edited", "deleted", *State)

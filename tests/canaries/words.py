@@ -12,6 +12,7 @@ HARMLESS = {
     "to": "08:00",
     "List-Unsubscribe": "One-Click",
     "reason_code": "nobody_home",
+    "events": "*",
     **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "overlap_seconds"), 3),
 }
 # Fields of text about a person, or that hold a secret: a word will do in each.
@@ -64,6 +65,7 @@ class Canaries:
         return (
             ({"email", "username", "new_email"}, self.email),
             ({"phone"}, self.phone),
+            ({"url"}, lambda: f"https://hooks.example/{self.word(name)}"),
             ({"lat", "lng"}, lambda: self.coordinate(name)),
             ({"password", "current_password", "new_password"}, lambda: f"{self.word(name)} horse"),
             (WORDS, lambda: self.word(name)),
