@@ -266,6 +266,8 @@ class Config:
     )
     METRICS_TOKEN: str = env(
         TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone."
+    )
+
     # Webhooks
     WEBHOOK_ALLOW_LOOPBACK: bool = env(
         FLAG, "false", "Whether webhooks may go to this machine, by http and any port, for trials; not in production."

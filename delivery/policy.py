@@ -9,7 +9,6 @@ from delivery.notifications.access import Part as Message
 from delivery.users.states import Part as Account
 from delivery.users.states import Role
 from delivery.web.rules import Policy, of_object, operators, public, signed_in, unlimited
-from delivery.webhooks.states import Part as Hook
 
 _SELF_OR_ADMIN = (Account.SELF, Account.ADMIN)
 

@@ -106,7 +106,7 @@ def test_every_fact_has_a_row_in_the_table(app):
 
 def test_every_message_has_words_and_somebody_who_addresses_it(app):
     folder = PACKAGE / "notifications" / "templates" / "en"
-    for template in COMPOSERS:
+    for template in COMPOSERS.keys() - {"webhook"}:  # its words are frozen when it is written
         assert list(folder.glob(f"{template}.{Channel.MAIL}*")), template
 
 

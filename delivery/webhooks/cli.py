@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import click
+from marshmallow import ValidationError
 from sqlalchemy import Row
 
 from delivery.cli import (
@@ -22,12 +23,13 @@ from delivery.cli import (
 )
 from delivery.database import reader, transaction
 from delivery.errors import Conflict, NotFound
+from delivery.notifications.channels.public_addresses import LONGEST_URL
 from delivery.users.cli import EMAIL, WHO, find
 from delivery.web import Expected, Line, Time
 from delivery.webhooks import services
 from delivery.webhooks.queries import ENDPOINT_BY_ID, endpoints
 from delivery.webhooks.replaying import replay
-from delivery.webhooks.schemas import HookUrl, endpoint_out
+from delivery.webhooks.schemas import endpoint_out, sendable
 from delivery.webhooks.states import EVENT_TYPES, EVERYTHING, DisabledReason
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,9 +69,9 @@ def list_endpoints(owner: str | None, limit: int, *, as_json: bool) -> None:
     ),
 )
 @click.argument("owner", metavar="EMAIL", type=EMAIL)
-@click.argument("url", type=Checked(HookUrl(), name="url"))
+@click.argument("url", type=Checked(Line(LONGEST_URL), name="url"))
 @_types
-@click.option("--description", type=Checked(Line(200), name="text"))
+@click.option("--description", type=Checked(Line(200), name="text"), help="What it is for.")
 @click.option("--all-deliveries", is_flag=True, help="Of everybody's deliveries; the account must be an admin's.")
 @json_option
 def create(
@@ -79,6 +81,10 @@ def create(
 
     Exit code 1 when there is no such account, or it has ten already.
     """
+    try:
+        sendable(url)
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(map(str, error.messages)), param_hint="URL") from None
     account = find(owner)
     with transaction():
         made, secret = services.create(

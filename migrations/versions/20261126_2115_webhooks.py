@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "c41f8be2d706"
-down_revision = "a3c7e5190b42"
+down_revision = "e1b74c2f9a06"
 branch_labels = None
 depends_on = None
 
