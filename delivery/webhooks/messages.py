@@ -41,7 +41,7 @@ def told(fact: Change) -> list[NewMessage]:
     One that has not proved itself yet gets a row, too: it says why nothing was sent, and can be sent again.
     """
     event = {"delivery_id": fact.delivery_id, "seq": fact.seq}
-    listening = db.session.execute(LISTENING, {**event, "owner": fact.owner_id}).all()
+    listening = db.session.connection().execute(LISTENING, {**event, "owner": fact.owner_id}).all()
     if not listening:
         return []
     name = envelopes.event_type(listening[0])
