@@ -50,6 +50,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "change_email": {**_PERSON, "link": _LINK},
     "email_changed": _PERSON,
     "invitation": {**_PERSON, "link": _LINK, "role": "courier"},
+    "webhook_disabled": {**_PERSON, "url": "https://shop.example/hooks?shop=7&test=1", "reason": "failing"},
     "api_key_created": {**_PERSON, "key_name": "Shop", "hint": "dms_live_...x7Qd"},
 }  # fmt: skip
 

@@ -138,7 +138,7 @@ def test_no_letter_is_left_over():
 
 
 def test_everything_that_is_told_has_words():
-    assert set(subscriptions.COMPOSERS) <= set(SAMPLES)
+    assert set(subscriptions.COMPOSERS) - {"webhook"} <= set(SAMPLES)
 
 
 def parts(locale, name):
