@@ -1,9 +1,17 @@
 """Endpoints: made, proven by a challenge, changed, and told of events."""
 
+from uuid import UUID
+
 import pytest
 
+from delivery.database import reader, transaction
+from delivery.errors import Conflict
+from delivery.web import Expected
+from delivery.webhooks import services
+from delivery.webhooks.queries import ENDPOINT_BY_ID
 from tests.web.answers import problem, wrong
 from tests.webhooks.conftest import ENDPOINTS, is_signed
+from tests.webhooks.making import endpoint
 
 PUBLIC = "https://shop.example/hooks"
 
@@ -234,3 +242,43 @@ def test_somebody_elses_endpoint_is_not_there(hooks, people):
         response = other.request(method, f"{ENDPOINTS}/{made['id']}{path}", headers={"If-Match": "*"})
         assert response.status_code == 404, path
     assert other.get(ENDPOINTS).json["items"] == []
+
+
+def test_what_changes_nothing_is_no_new_version(hooks):
+    made = hooks.make()
+    path = f"{ENDPOINTS}/{made['id']}"
+    same = hooks.api.patch(path, json={"events": ["*"], "all_deliveries": False}, headers={"If-Match": "*"})
+    assert same.json["version"] == 1
+    chosen = hooks.api.patch(path, json={"events": ["delivery.lost", "delivery.lost"]}, headers={"If-Match": "*"})
+    assert (chosen.json["version"], chosen.json["events"]) == (2, ["delivery.lost"])
+
+
+def test_a_disabled_endpoint_may_get_a_new_url_and_stays_disabled(hooks, api, receiver):
+    made = endpoint(hooks.app, api.user_id, status="disabled", reason="gone")
+    hooks.drain()
+    changed = api.patch(f"{ENDPOINTS}/{made}", json={"url": f"{receiver.url}/new"}, headers={"If-Match": "*"})
+    assert changed.json["status"] == "disabled"
+    hooks.drain()
+    assert receiver.requests == []
+
+
+def test_who_comes_second_loses_the_race(hooks, app):
+    made = hooks.make()
+    with app.app_context():
+        seen = reader().execute(ENDPOINT_BY_ID, {"id": UUID(made["id"])}).one()
+        with transaction():
+            services.rotate(seen, expected=Expected(None))
+        for verb in (services.rotate, services.remove):
+            with pytest.raises(Conflict), transaction():
+                verb(seen, expected=Expected(None))
+
+
+def test_an_answer_that_comes_when_another_was_asked_changes_nothing(hooks, app):
+    made = hooks.make()
+    with app.app_context(), transaction():
+        services.activate(UUID(made["id"]), challenge="older")
+    assert hooks.show(made)["status"] == "unverified"
+
+
+def test_an_endpoint_that_is_active_is_not_asked_again(hooks):
+    problem(hooks.post(hooks.active(), "verify"), 409, "not_unverified")

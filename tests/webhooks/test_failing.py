@@ -6,6 +6,7 @@ import pytest
 
 from delivery.database import transaction
 from delivery.deliveries import services
+from delivery.notifications.jobs import deliver
 from delivery.web import SYSTEM
 from tests.commands import run_json
 from tests.web.answers import problem
@@ -73,7 +74,7 @@ def test_retry_after_wins_over_the_ladder(hooks, receiver, travel):
     assert len(receiver.requests) == 2
 
 
-def test_an_endpoint_that_is_gone_is_disabled_and_its_owner_told(hooks, receiver, people, app):
+def test_an_endpoint_that_is_gone_is_disabled_and_its_owner_told(hooks, receiver, people, app, capsys):
     made = hooks.active()
     receiver.gone(times=None)
     for _ in range(3):
@@ -86,6 +87,9 @@ def test_an_endpoint_that_is_gone_is_disabled_and_its_owner_told(hooks, receiver
     assert acts.count("webhook_endpoint.disabled") == 1
     [mail] = [one for one in run_json(app, "notifications", "list", "--channel", "mail") if "webhook" in one["event"]]
     assert mail["recipient_id"] == hooks.api.user_id
+    with app.app_context():
+        deliver("mail", seconds=5)
+    assert f"{receiver.url}/hook\n" in capsys.readouterr().out
 
 
 def test_five_days_of_failure_disable_and_one_success_does_not(hooks, receiver, app, travel):
