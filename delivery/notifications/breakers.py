@@ -156,7 +156,7 @@ def _under_way(messages: Sequence[ClaimedMessage]) -> dict[Any, int]:
             _m.recipient_id.in_({message.recipient_id for message in messages}),
             _m.state == literal_column("'sending'"),
             _m.handoff_at.is_not(None),
-            _m.lease_until > now(),
+            _m.next_at > now(),  # the lease's end, by which the index leads past all that waits
         )
         .group_by(_m.recipient_id)
     )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Row,
+    Select,
     String,
     Update,
     bindparam,
@@ -52,16 +53,16 @@ def _taking(best: CTE) -> Update:
     )
 
 
-def _best(*conditions: ColumnElement[bool], order: ColumnElement[Any]) -> CTE:
+def _best(due: Select[Any], *, order: ColumnElement[Any]) -> CTE:
     at_most = bindparam("at_most", type_=Integer)
-    best = select(_m.id).where(*conditions).order_by(order).limit(at_most).with_for_update(skip_locked=True)
+    best = due.order_by(order).limit(at_most).with_for_update(skip_locked=True, of=_messages)
     return best.cte("best").prefix_with("MATERIALIZED")
 
 
 @cache
 def _take(*, newest: bool) -> Update:
     conditions = claimable(bindparam("of_channel", type_=String))
-    return _taking(_best(*conditions, order=_m.next_at.desc() if newest else _m.next_at))
+    return _taking(_best(select(_m.id).where(*conditions), order=_m.next_at.desc() if newest else _m.next_at))
 
 
 @cache
@@ -84,8 +85,11 @@ def _take_webhooks(on: str) -> Update:
     else:
         candidate = _messages.alias("candidate")
         candidates = select(candidate.c.id).select_from(free_ones.join(candidate, candidate.c.id.in_(few)))
+    # MATERIALIZED and joined, or a planner without statistics looks for the candidates anew for each due message.
+    chosen = candidates.cte("candidates").prefix_with("MATERIALIZED")
     still = (_m.channel == webhook, lanes.is_open(_messages), _m.next_at <= now())
-    return _taking(_best(_m.id.in_(candidates), *still, order=_m.next_at))
+    best = select(_m.id).select_from(chosen.join(_messages, _m.id == chosen.c.id)).where(*still)
+    return _taking(_best(best, order=_m.next_at))
 
 
 def _endpoints() -> CTE:
@@ -101,7 +105,8 @@ def _endpoints() -> CTE:
 def _in_hand(endpoints: CTE) -> ColumnElement[int]:
     m = _messages.alias("in_hand")
     mine = (m.c.channel == literal_column("'webhook'"), lanes.is_open(m), m.c.recipient_id == endpoints.c.id)
-    held = (m.c.state == literal_column("'sending'"), m.c.lease_until > now())
+    # A lease's end is next_at, too: with it the index leads past all that waits.
+    held = (m.c.state == literal_column("'sending'"), m.c.next_at > now())
     return select(func.count()).select_from(m).where(*mine, *held).correlate(endpoints).scalar_subquery()
 
 

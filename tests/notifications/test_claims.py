@@ -1,17 +1,24 @@
 """Who may send a message is decided by one statement, whoever else asks."""
 
 import threading
+import time
 import uuid
 from collections import Counter
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from delivery.database import db, transaction
 from delivery.notifications import attempts, claims
 from delivery.notifications.held import Result
-from delivery.notifications.states import SMS_LIFE_SECONDS, Channel, Outcome
-from tests.notifications.conftest import ONCE, REPEATABLE, new_message
+from delivery.notifications.states import ENDPOINT_CONCURRENCY, SMS_LIFE_SECONDS, Channel, Outcome
+from tests.notifications.conftest import ONCE, REPEATABLE, new_message, on_postgresql
+
+BURST = """
+INSERT INTO outbox_messages (id, channel, audience, recipient_id, event, template, lane, data, state, attempts, next_at,
+    created_at)
+SELECT gen_random_uuid(), 'webhook', 'endpoint', md5((n % 5)::text)::uuid, 'delivery.created', 'webhook', 'lane ' || n % 200,
+    '{}', 'pending', 0, now(), now() FROM generate_series(1, 1000) n"""
 
 
 def claim(limit=100, channel="mail"):
@@ -201,3 +208,13 @@ def explain(statement, parameters):
             return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
         connection.exec_driver_sql("SET enable_seqscan = off")
         return "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+
+
+@on_postgresql
+def test_a_burst_of_webhooks_is_claimed_quickly_before_anybody_has_counted_the_table(outbox):
+    """Without statistics the planner looked for each endpoint's candidates once for each due message: 1.3 s idle."""
+    with transaction() as session:
+        session.execute(text(BURST))
+    began = time.monotonic()
+    assert len(claim(channel="webhook")) == 5 * ENDPOINT_CONCURRENCY
+    assert time.monotonic() - began < 0.5
