@@ -1,0 +1,296 @@
+"""The promises, checked from outside; each check is a function from a record to its breaches."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from tests.faults import rules
+from tests.faults.traffic import KEYED
+
+_WORDS = {"missed you": "attempt_failed", "has arrived": "delivered", "on the way": "out_for_delivery"}
+_ANSWERS = {"create": {201}, "move": {200}, "edit": {200}, "illegal": {409}, "forgot": {202, 429}}
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A promise that was not kept, and by whom."""
+
+    check: str
+    subject: str
+    what: str
+
+    def __str__(self):
+        return f"{self.check}: {self.subject}: {self.what}"
+
+
+def run(record):
+    """Every breach of every promise."""
+    return [Breach(check.__name__, str(subject), what) for check in CHECKS for subject, what in check(record)]
+
+
+def acknowledged_is_stored(record):
+    """Every change that was answered with success is in the database, as it was answered."""
+    stored = {(row["delivery_id"], row["seq"]): row["state"] for row in record.events}
+    for call in record.calls:
+        if call.kind in KEYED and call.acknowledged:
+            shown = json.loads(call.acknowledged.body)
+            if stored.get((shown["id"], shown["version"])) != shown["status"]:
+                yield call.key, f"{call.kind} of {shown['id']} to version {shown['version']} is not stored"
+    asked = {row["recipient_id"] for row in record.messages if row["template"] == "reset_password"}
+    for call in record.calls:
+        if call.kind == "forgot" and call.acknowledged and record.users.get(call.subject) not in asked:
+            yield call.key, f"nobody wrote down that {call.subject} wants a link"
+
+
+def all_who_are_due_were_told(record):
+    """Every message that a committed event must have caused exists, and is settled as what happened to it."""
+    told = Counter(_about(row) for row in record.messages if row["delivery_id"] and not row["resend_of"])
+    for delivery_id, wanted in _due(record).items():
+        for one in wanted:
+            if told[delivery_id, *one] != 1:
+                yield delivery_id, f"{told[delivery_id, *one]} messages about {one}"
+    seen = {one.id for one in record.received} | {one.sid for one in record.received}
+    newest = _newest_of_lanes(record)
+    for row in record.messages:
+        if wrong := _unsettled(row, record, seen=seen, newest=newest):
+            yield row["id"], wrong
+
+
+def _unsettled(row, record, *, seen, newest):
+    state, address = row["state"], _addresses(record).get((row["delivery_id"], row["channel"]))
+    match state:
+        case "pending" | "sending":
+            return f"still {state}"
+        case "sent" | "delivered":
+            got = row["id"] in seen or (row["provider_ref"] in seen and row["channel"] == "sms")
+            return None if got else f"is {state}, and nobody received it"
+        case "superseded":
+            overtaken = newest[_lane(row)] > (row["seq"] or 0)
+            return None if overtaken else "is superseded by nothing"
+        case "failed":
+            refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400"}}
+            mine = address in refused or row["audience"] != "recipient"
+            return None if refused and mine else f"failed ({row['error_class']}), and nobody refused it"
+        case "dead":
+            spent = row["attempts"] >= len(record.ladders.get(row["channel"], (0,) * 99))
+            return None if spent else f"is dead after {row['attempts']} attempts"
+        case "suppressed":
+            again = sum(one["recipient_id"] == row["recipient_id"] for one in record.messages) > 1
+            return None if row["template"] in rules.MAY_COME_TWICE and again else f"suppressed: {row['error_class']}"
+        case "uncertain":
+            return None  # visible; uncertain_only_for_a_reason() looks into it
+    return f"is {state}"
+
+
+def nothing_was_invented(record):
+    """No message without its event, and nothing received without its message."""
+    due, mine = _due(record), {row["id"] for row in record.deliveries}
+    users = set(record.users.values())
+    for row in record.messages:
+        if row["delivery_id"] is None:
+            if row["recipient_id"] not in users:
+                yield row["id"], f"a {row['template']} for nobody who asked"
+        elif row["delivery_id"] in mine and _about(row)[1:] not in due[row["delivery_id"]]:
+            yield row["id"], f"no event asks for {_about(row)}"
+    known = {row["id"] for row in record.messages}
+    numbers = {row["number"] for row in record.deliveries}
+    for one in record.received:
+        if one.channel == "mail" and one.id not in known:
+            yield one.id, "was received, and no such message is stored"
+        if one.channel == "sms" and not any(number in one.text for number in numbers):
+            yield one.sid, "a text about no delivery that is stored"
+
+
+def twice_only_where_allowed(record):
+    """A copy is forgiven for account mails alone, and only when their sender was killed or left without an answer."""
+    rows = {row["id"]: row for row in record.messages}
+    copies = Counter(one.id for one in record.received if one.channel == "mail" and one.id in rows)
+    for identity, count in copies.items():
+        if count > 1 and not (rows[identity]["template"] in rules.MAY_COME_TWICE and _excused(record, identity)):
+            yield identity, f"{rows[identity]['template']} was received {count} times"
+    due = Counter((row["delivery_id"], row["event"]) for row in record.messages if row["channel"] == "sms")
+    got = Counter(_text_about(record, one) for one in record.received if one.channel == "sms")
+    for about, count in got.items():
+        if count > due[about]:
+            yield about[0], f"{count} texts about {about[1]}, and {due[about]} due"
+
+
+def lanes_in_order(record):
+    """The first copies of what one person is told of one delivery by one channel come in the order of the events."""
+    rows = {row["id"]: row for row in record.messages} | {
+        row["provider_ref"]: row for row in record.messages if row["channel"] == "sms" and row["provider_ref"]
+    }
+    lanes, first = defaultdict(list), set()
+    for one in sorted(record.received, key=lambda one: one.at):
+        row = rows.get(one.id) or rows.get(one.sid)
+        if row and row["delivery_id"] and row["id"] not in first:
+            first.add(row["id"])
+            lanes[_lane(row)].append(row["seq"])
+    for lane, came in lanes.items():
+        if came != sorted(came):
+            yield ":".join(map(str, lane)), f"came in the order {came}"
+
+
+def histories_are_legal(record):
+    """Every history is a chain without a gap, of legal moves, and ends where the delivery stands."""
+    chains = _histories(record)
+    for row in record.deliveries:
+        chain, picked_up, before = chains[row["id"]], False, None
+        for expected, event in enumerate(chain, start=1):
+            if event["seq"] != expected or event["before"] != before:
+                yield row["id"], f"a gap before {event['seq']}"
+            elif wrong := _illegal(event, before, picked_up=picked_up):
+                yield row["id"], wrong
+            before = event["state"]
+            picked_up = picked_up or before in rules.ON_ITS_WAY
+        if not chain or (row["version"], row["status"]) != (chain[-1]["seq"], chain[-1]["state"]):
+            yield row["id"], f"stands at {row['version']} {row['status']}, its history does not"
+
+
+def _illegal(event, before, *, picked_up):
+    state = event["state"]
+    if before is None:
+        return None if state in rules.FIRST else f"begins as {state}"
+    if event["kind"] == "edited":
+        return None if state == before else f"an edit moved it to {state}"
+    return None if state in rules.legal_moves(before, picked_up=picked_up) else f"{before} became {state}"
+
+
+def one_effect_a_key(record):
+    """All successes under a key are one and the same answer, and no history has more events than were asked for."""
+    asked, certain, effects = Counter(), Counter(), {}
+    ids = {row["reference"]: row["id"] for row in record.deliveries}
+    for call in (call for call in record.calls if call.kind in KEYED):
+        good = [one for one in call.tries if one.status and 200 <= one.status < 300]
+        if len({(one.status, one.body, one.headers.get("etag")) for one in good}) > 1:
+            yield call.key, "two answers under one key"
+        if sum("idempotent-replayed" not in one.headers for one in good) > 1:
+            yield call.key, "done twice under one key"
+        asked[call.subject] += 1
+        certain[call.subject] += bool(good)
+        if good:
+            shown = json.loads(good[0].body)
+            if effects.setdefault((shown["id"], shown["version"]), call.key) != call.key:
+                yield call.key, f"the same version of {shown['id']} as under another key"
+    chains = _histories(record)
+    for reference, most in asked.items():
+        there = len(chains[ids[reference]]) if reference in ids else 0
+        if not certain[reference] <= there <= most:
+            yield reference, f"{there} events, of {most} calls with {certain[reference]} successes"
+    for reference, count in Counter(row["reference"] for row in record.deliveries).items():
+        if count > 1:
+            yield reference, f"created {count} times"
+
+
+def answers_are_sound(record):
+    """What was asked gets the answer that belongs to it, or 503 with Retry-After; always within ten seconds."""
+    for call in record.calls:
+        for one in call.tries:
+            if one.seconds > rules.SLOWEST_ANSWER_SECONDS:
+                yield call.key, f"{call.kind}: {one.seconds:.1f} s until {one.status or 'nothing'}"
+            if one.status is None or one.status in _ANSWERS[call.kind]:
+                continue
+            if not (one.status in {409, 503} and "retry-after" in one.headers):
+                yield call.key, f"{call.kind} was answered {one.status}: {one.body[:200].decode(errors='replace')}"
+
+
+def nothing_needs_a_hand(record):
+    """When all is well again, every client gets its answer, and no process is left behind."""
+    for call in record.calls:
+        if call.final is None:
+            yield call.key, f"{call.kind} never got an answer in {len(call.tries)} tries"
+    for line in record.leftovers:
+        yield line, "was left behind"
+
+
+def uncertain_only_for_a_reason(record):
+    """A row is uncertain because its sender was killed with it in hand, or because the outside did not answer."""
+    by_kill = Counter()
+    for row in record.messages:
+        if row["state"] != "uncertain":
+            continue
+        if row["error_class"] == "worker_lost":
+            killers = _killers(record, row["id"])
+            if not killers:
+                yield row["id"], "is uncertain, and nobody who had it in hand was killed"
+            by_kill.update({(row["channel"], killer) for killer in killers[-1:]})
+        elif not _unanswered(record, row):
+            yield row["id"], f"is uncertain ({row['error_class']}), and the outside did answer"
+    for (channel, killer), count in by_kill.items():
+        if count > rules.HAND_OFF_SIZE[channel]:
+            yield f"the kill of {killer}", f"left {count} uncertain of {channel}"
+
+
+def woken_after_the_commit(record):
+    """With cron standing still, the wake alone brings a message out: it must not come before its commit."""
+    for delivery_id, seconds in record.probes:
+        if seconds is None or seconds > rules.PROMPT_SECONDS:
+            yield delivery_id, f"first told after {'nothing' if seconds is None else f'{seconds:.1f} s'}, without cron"
+
+
+CHECKS = (
+    acknowledged_is_stored, all_who_are_due_were_told, nothing_was_invented, twice_only_where_allowed, lanes_in_order,
+    histories_are_legal, one_effect_a_key, answers_are_sound, nothing_needs_a_hand, uncertain_only_for_a_reason,
+    woken_after_the_commit,
+)  # fmt: skip
+
+
+def _histories(record):
+    chains = defaultdict(list)
+    for event in record.events:
+        chains[event["delivery_id"]].append(event)
+    return chains
+
+
+def _due(record):
+    chains = _histories(record)
+    return {
+        row["id"]: rules.due(
+            [(one["seq"], one["kind"], one["before"], one["state"]) for one in chains[row["id"]]],
+            has_email=row["email"] is not None,
+            has_phone=row["phone"] is not None,
+        )
+        for row in record.deliveries
+    }
+
+
+def _about(row):
+    return row["delivery_id"], row["seq"], row["event"], row["audience"], row["channel"]
+
+
+def _lane(row):
+    return row["channel"], row["recipient_id"], row["delivery_id"]
+
+
+def _newest_of_lanes(record):
+    newest = defaultdict(int)
+    for row in record.messages:
+        newest[_lane(row)] = max(newest[_lane(row)], row["seq"] or 0)
+    return newest
+
+
+def _addresses(record):
+    mails = {(row["id"], "mail"): row["email"] for row in record.deliveries}
+    return mails | {(row["id"], "sms"): row["phone"] for row in record.deliveries}
+
+
+def _text_about(record, one):
+    delivery = next((row["id"] for row in record.deliveries if row["number"] in one.text), None)
+    return delivery, next((event for words, event in _WORDS.items() if words in one.text), None)
+
+
+def _killers(record, identity):
+    """The processes that had a message in hand, and were killed after that."""
+    holders = [(note["pid"], note["at"]) for note in record.handed_off if identity in note["ids"]]
+    return [pid for pid, at in holders if any(kill["pid"] == pid and kill["at"] >= at for kill in record.kills)]
+
+
+def _excused(record, identity):
+    return _killers(record, identity) or ("smtp_drop", identity) in record.misdeeds
+
+
+def _unanswered(record, row):
+    if row["channel"] == "mail":
+        return ("smtp_drop", row["id"]) in record.misdeeds
+    number = _addresses(record).get((row["delivery_id"], "sms"))
+    return any((name, number) in record.misdeeds for name in ("sms_drop", "sms_500", "sms_hang"))

@@ -1,0 +1,181 @@
+"""The outside world of the system: mail server, SMS provider; they misbehave on demand and keep what they received."""
+
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.servers.certificate import server_context
+from tests.servers.folders import short_folder
+from tests.servers.script import Script
+from tests.servers.smtp import DROP, smtp_server
+from tests.servers.twilio import Listener, TwilioServer
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+# A tracking number: a text message says which delivery it is about, and by its words which event.
+_NUMBER = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{13}\b")
+HANG_SECONDS = 4.0  # longer than the short pace waits
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message as the outside world got it: by which id, or, of a text message, in which words."""
+
+    channel: str
+    at: float
+    to: str
+    id: str | None = None
+    text: str = ""
+    sid: str | None = None
+
+
+class Misdeeds:
+    """What the outside did on purpose to which message: the harness must forgive the outbox that, and nothing else."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.rows = []  # (name, subject): the id of a mail, the address or number that was refused, a sid
+
+    def add(self, name, subject):
+        with self._lock:
+            self.rows.append((name, subject))
+
+    def about(self, *names):
+        with self._lock:
+            return {subject for name, subject in self.rows if name in names}
+
+
+class TellingScript(Script):
+    """A script that tells what it did, and to whom."""
+
+    def __init__(self, tell):
+        super().__init__()
+        self._tell = tell
+
+    def take(self, subject=None):
+        fault = super().take(subject)
+        return fault if fault is None else self._tell(fault, subject)
+
+
+def id_of(raw):
+    """The row's id in a mail's Message-ID."""
+    head = raw.split(b"\r\n\r\n", 1)[0].decode("ascii", "replace")
+    line = re.search(r"^message-id:\s*(\S+)", head, re.IGNORECASE | re.MULTILINE)
+    found = line and _ID.search(line[1])
+    return found and found[0]
+
+
+class Outside:
+    """Both servers and their faults."""
+
+    def __init__(self, smtp, twilio, *, stranger):
+        self.smtp, self.twilio = smtp, twilio
+        self.misdeeds = Misdeeds()
+        self._tls, self._stranger = smtp.tls, stranger  # a certificate that nobody trusts
+        smtp.bodies, smtp.recipients = TellingScript(self._of_mail), TellingScript(self._of_address)
+        twilio.script = TellingScript(self._of_text)
+        self.texts = twilio.texts
+
+    def _of_mail(self, fault, envelope):
+        self.misdeeds.add("smtp_drop" if fault is DROP else "smtp_451", id_of(envelope.original_content))
+        return fault
+
+    def _of_address(self, fault, address):
+        self.misdeeds.add("smtp_550", address)
+        return fault
+
+    def _of_text(self, fault, form):
+        """Each delivery has a telephone number of its own, so the number says which one it was done to."""
+        name = f"sms_{fault['status']}" if isinstance(fault, dict) else f"sms_{fault}"
+        self.misdeeds.add(name, form["To"])
+        if fault == "hang":
+            time.sleep(HANG_SECONDS)
+            return None
+        if name == "sms_500":
+            self.twilio.accept(form)  # and yet: an error
+        return fault
+
+    def received(self):
+        """Everything that was accepted, in the order in which it came."""
+        mails = [
+            Received("mail", mail.at, mail.rcpt_tos[0] if mail.rcpt_tos else "", id=id_of(mail.raw))
+            for mail in list(self.smtp.received)
+        ]
+        return sorted([*mails, *self.texts], key=lambda one: one.at)
+
+    def calm(self):
+        """End the misdeeds that last."""
+        self.smtp.banner_delay, self.smtp.tls = 0.0, self._tls
+
+    def behave(self):
+        """No faults from now on; what has been received stays."""
+        self.calm()
+        for script in (self.smtp.bodies, self.smtp.recipients, self.smtp.greetings, self.twilio.script):
+            script.clear()
+
+    def forget(self):
+        """Begin with nothing received."""
+        self.behave()
+        self.smtp.received.clear()
+        self.texts.clear()
+        self.misdeeds.rows.clear()
+
+    def do(self, name):
+        """Begin one misdeed; of those that last, return how many seconds, and behave() ends them."""
+        match name:
+            case "smtp_drop":
+                self.smtp.drop_after_data()
+            case "smtp_451":
+                self.smtp.refuse_data(times=2)
+            case "smtp_550":
+                self.smtp.refuse_recipient()
+            case "smtp_closing":
+                self.smtp.refuse_connections(times=2)
+            case "smtp_slow":
+                self.smtp.banner_delay = 10.0
+                return 4.0
+            case "smtp_tls":
+                self.smtp.tls = self._stranger
+                return 3.0
+            case "sms_drop":
+                self.twilio.drop_after_accept()
+            case "sms_500":
+                self.twilio.fail(500)
+            case "sms_429":
+                self.twilio.limit(retry_after=2)
+            case "sms_number":
+                self.twilio.refuse_number()
+            case "sms_hang":
+                self.twilio.script.add("hang", times=2)
+        return 0.0
+
+
+class Provider(TwilioServer):
+    """Twilio's protocol, keeping what was accepted as the check wants it."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def accept(self, form):
+        message = super().accept(form)
+        found = _ID.search(form.get("StatusCallback", ""))
+        identity = found and found[0]
+        self.texts.append(Received("sms", time.time(), form["To"], id=identity, text=form["Body"], sid=message["sid"]))
+        return message
+
+
+@contextmanager
+def outside():
+    """Start both; stop them at the end."""
+    provider = Provider()
+    with short_folder("tls-") as folder, smtp_server() as smtp, Listener(provider) as listener:
+        provider.url = f"http://127.0.0.1:{listener.server_port}"
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield Outside(smtp, provider, stranger=server_context(folder)[0])
+        finally:
+            listener.shutdown()
+            thread.join(timeout=10)
