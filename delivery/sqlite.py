@@ -54,17 +54,23 @@ class _Turns:
         self._mine = threading.Lock()  # one of our threads; then, by the file, one of the processes
 
     def begin(self, connection: Connection) -> None:
-        """Wait for the turn, and begin; the turn ends when the connection goes back to its pool."""
+        """Wait for the turn, and begin; the turn ends when the connection goes back to its pool.
+
+        One time-out for all that is waited for: our threads, our processes, and whoever writes without our queue.
+        """
+        end = time.monotonic() + BUSY_SECONDS
         info = connection.connection.record_info
         if info is not None and _TURN not in info:
-            info[_TURN] = self._wait()
+            info[_TURN] = self._wait(end)
+        left = max(0.0, end - time.monotonic())
+        connection.connection.driver_connection.execute(f"PRAGMA busy_timeout = {1000 * left:.0f}")  # type: ignore[union-attr]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def _wait(self) -> int:
+    def _wait(self, end: float) -> int:
         if not self._mine.acquire(timeout=BUSY_SECONDS):
             raise _locked()
         file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        if _lock(file):
+        if _lock(file, end=end):
             return file
         os.close(file)
         self._mine.release()
@@ -79,9 +85,8 @@ class _Turns:
             self._mine.release()
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, *, end: float) -> bool:
     """Take the file's lock, which the kernel frees however a process ends; False when it takes too long."""
-    end = time.monotonic() + BUSY_SECONDS
     while time.monotonic() < end:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

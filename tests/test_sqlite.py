@@ -1,11 +1,14 @@
 """SQLite under several writers: no update is lost, nobody starves, readers cannot write."""
 
+import fcntl
 import multiprocessing
+import sqlite3
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text
@@ -124,4 +127,20 @@ def test_another_process_that_keeps_the_turn_makes_us_fail_not_hang(counter, mon
     increment(app)
     with app.app_context():
         assert reader().execute(text("SELECT n FROM counter")).scalar_one() == 2
+    close(app)
+
+
+def test_all_that_a_writer_waits_for_together_has_one_time_out(counter, monkeypatch):
+    monkeypatch.setattr("delivery.sqlite.BUSY_SECONDS", 1.0)
+    app = create_app(counter)
+    increment(app)
+    path = counter.DATA_DIR / "delivery.sqlite3"
+    with (path.parent / "delivery.sqlite3.turn").open("rb") as turn, closing(sqlite3.connect(path)) as outsider:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        outsider.execute("BEGIN IMMEDIATE")  # whoever has the turn then finds the lock taken
+        threading.Timer(0.8, fcntl.flock, (turn, fcntl.LOCK_UN)).start()
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            increment(app)
+        assert time.monotonic() - began < 1.6
     close(app)

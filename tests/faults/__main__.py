@@ -42,6 +42,7 @@ def arguments(words=None):
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this paper")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of rounds with a breach, keep logs and record there")
     args = parser.parse_args(words)
     if args.only and args.only not in _all_names():
         parser.error(f"no such fault: {args.only}")
@@ -89,7 +90,7 @@ def size(args):
 def play_campaign(args):
     kills = 500 if args.kills is None else args.kills
     return campaign.campaign(
-        args.databases, kills=kills, first_seed=args.seed, say=say, minutes=args.minutes, pace=args.pace
+        args.databases, kills=kills, first_seed=args.seed, say=say, minutes=args.minutes, pace=args.pace, keep=args.keep
     )
 
 
@@ -97,7 +98,7 @@ def play_rounds(args):
     rounds = []
     for database in args.databases:
         with campaign.laboratory(database, pace=args.pace) as lab:
-            rounds.append(campaign.one(lab, args.seed, say=say, only=args.only, **size(args)))
+            rounds.append(campaign.one(lab, args.seed, say=say, only=args.only, keep=args.keep, **size(args)))
         rounds[-1]["breaches"] += [f"nothing_needs_a_hand: {line}: was left behind" for line in lab.left]
     return rounds
 

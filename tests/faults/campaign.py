@@ -1,7 +1,9 @@
 """Many rounds on running systems, their figures added up, and the table that the documents show."""
 
 import json
+import pickle
 import platform
+import shutil
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -27,7 +29,6 @@ def laboratory(database, *, pace="short", bug=""):
     with ExitStack() as stack:
         world = stack.enter_context(outside())
         lab = Lab(stack.enter_context(running(database, outside=world, pace=pace, bug=bug)), world)
-        lab.left = []
         try:
             yield lab
         finally:
@@ -35,14 +36,14 @@ def laboratory(database, *, pace="short", bug=""):
     lab.left += end_descendants()
 
 
-def campaign(databases, *, kills, first_seed, say, minutes=None, pace="short"):
+def campaign(databases, *, kills, first_seed, say, minutes=None, pace="short", keep=None):
     """Play rounds on each database until all together have had so many kills; returns the rounds."""
     rounds, share = [], kills / len(databases)
     for database in databases:
         done, seed, ends = 0, first_seed, _deadline(minutes, len(databases))
         with laboratory(database, pace=pace) as lab:
             while done < share and not (ends and datetime.now(UTC).timestamp() > ends):
-                rounds.append(one(lab, seed, kills=ROUND_KILLS, seconds=ROUND_SECONDS, say=say))
+                rounds.append(one(lab, seed, kills=ROUND_KILLS, seconds=ROUND_SECONDS, say=say, keep=keep))
                 done, seed = done + sum(rounds[-1]["figures"]["kills"].values()), seed + 1
         rounds[-1]["breaches"] += [f"nothing_needs_a_hand: {line}: was left behind" for line in lab.left]
     return rounds
@@ -52,15 +53,27 @@ def _deadline(minutes, shares):
     return minutes and datetime.now(UTC).timestamp() + 60 * minutes / shares
 
 
-def one(lab, seed, *, kills, seconds, say, only=None):
+def one(lab, seed, *, kills, seconds, say, only=None, keep=None):
     """Play a round and say how it went; returns what is kept of it."""
     database = lab.system.database
     say(f"seed {seed} on {database}: {kills} kills in {seconds:.0f} s")
-    _, figures, breaches = play(lab, seed, kills=kills, seconds=seconds, only=only, say=lambda line: say(f"  {line}"))
+    record, figures, breaches = play(
+        lab, seed, kills=kills, seconds=seconds, only=only, say=lambda line: say(f"  {line}")
+    )
+    if breaches and keep:
+        keep_evidence(lab, record, keep / f"{database}-{seed}")
     lines = [str(breach) for breach in breaches]
     for line in lines:
         say(f"BREACH {line}")
     return {"seed": seed, "database": database, "figures": figures, "breaches": lines}
+
+
+def keep_evidence(lab, record, folder):
+    """Copy the logs, and the record, so that a breach can be looked into."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in lab.system.folder.glob("*.log"):
+        shutil.copy(log, folder)
+    (folder / "record.pickle").write_bytes(pickle.dumps(record))
 
 
 def planted(*, say):
@@ -114,12 +127,16 @@ def table(told):
         _row("rounds", [len(seeds[name]) for name in columns]),
         _row("kills", [sum(one["kills"].values()) for one in columns.values()]),
     ]
-    for name in sorted(told["totals"]["kills"]):
-        lines.append(_row(f"&nbsp;&nbsp;{name}", [one["kills"].get(name, 0) for one in columns.values()]))
+    lines += [
+        _row(f"&nbsp;&nbsp;{name}", [one["kills"].get(name, 0) for one in columns.values()])
+        for name in sorted(told["totals"]["kills"])
+    ]
     plain = [name for name, value in told["totals"].items() if not isinstance(value, dict)]
     lines += [_row(name, [one[name] for one in columns.values()]) for name in plain]
-    for name in sorted(told["totals"]["states"]):
-        lines.append(_row(f"messages that are {name}", [one["states"].get(name, 0) for one in columns.values()]))
+    lines += [
+        _row(f"messages that are {name}", [one["states"].get(name, 0) for one in columns.values()])
+        for name in sorted(told["totals"]["states"])
+    ]
     shown = sorted({one["seed"] for one in told["rounds"]})
     lines += ["", f"Seeds {shown[0]} to {shown[-1]}, {told['at'][:10]}, {told['machine']}."]
     return "\n".join(lines)

@@ -57,29 +57,28 @@ def all_who_are_due_were_told(record):
 
 
 def _unsettled(row, record, *, seen, newest):
-    state, address = row["state"], _addresses(record).get((row["delivery_id"], row["channel"]))
-    match state:
-        case "pending" | "sending":
-            return f"still {state}"
-        case "sent" | "delivered":
-            got = row["id"] in seen or (row["provider_ref"] in seen and row["channel"] == "sms")
-            return None if got else f"is {state}, and nobody received it"
-        case "superseded":
-            overtaken = newest[_lane(row)] > (row["seq"] or 0)
-            return None if overtaken else "is superseded by nothing"
-        case "failed":
-            refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400"}}
-            mine = address in refused or row["audience"] != "recipient"
-            return None if refused and mine else f"failed ({row['error_class']}), and nobody refused it"
-        case "dead":
-            spent = row["attempts"] >= len(record.ladders.get(row["channel"], (0,) * 99))
-            return None if spent else f"is dead after {row['attempts']} attempts"
-        case "suppressed":
-            again = sum(one["recipient_id"] == row["recipient_id"] for one in record.messages) > 1
-            return None if row["template"] in rules.MAY_COME_TWICE and again else f"suppressed: {row['error_class']}"
-        case "uncertain":
-            return None  # visible; uncertain_only_for_a_reason() looks into it
-    return f"is {state}"
+    """Say what is wrong with a message's state, or nothing."""
+    state = row["state"]
+    if state in rules.OPEN:
+        return f"still {state}"
+    again = sum(one["recipient_id"] == row["recipient_id"] for one in record.messages) > 1
+    arrived = row["id"] in seen or (row["channel"] == "sms" and row["provider_ref"] in seen)
+    fits = {
+        "sent": arrived,
+        "delivered": arrived,
+        "superseded": newest[_lane(row)] > (row["seq"] or 0),
+        "failed": _was_refused(row, record),
+        "dead": row["attempts"] >= len(record.ladders.get(row["channel"], (0,) * 99)),
+        # Of two links the newest works.
+        "suppressed": row["template"] in rules.MAY_COME_TWICE and again,
+        "uncertain": True,  # visible; uncertain_only_for_a_reason() looks into it
+    }
+    return None if fits.get(state) else f"is {state} ({row['error_class']}) for nothing, {row['attempts']} attempts"
+
+
+def _was_refused(row, record):
+    refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400"}}
+    return _address(record, row) in refused
 
 
 def nothing_was_invented(record):
@@ -269,9 +268,12 @@ def _newest_of_lanes(record):
     return newest
 
 
-def _addresses(record):
-    mails = {(row["id"], "mail"): row["email"] for row in record.deliveries}
-    return mails | {(row["id"], "sms"): row["phone"] for row in record.deliveries}
+def _address(record, row):
+    """Whom a message goes to."""
+    if row["delivery_id"] is None:
+        return next((email for email, identity in record.users.items() if identity == row["recipient_id"]), None)
+    delivery = next(one for one in record.deliveries if one["id"] == row["delivery_id"])
+    return delivery["sender" if row["audience"] == "sender" else "email" if row["channel"] == "mail" else "phone"]
 
 
 def _text_about(record, one):
@@ -292,5 +294,5 @@ def _excused(record, identity):
 def _unanswered(record, row):
     if row["channel"] == "mail":
         return ("smtp_drop", row["id"]) in record.misdeeds
-    number = _addresses(record).get((row["delivery_id"], "sms"))
+    number = _address(record, row)
     return any((name, number) in record.misdeeds for name in ("sms_drop", "sms_500", "sms_hang"))

@@ -15,7 +15,8 @@ from tests.servers.twilio import Listener, TwilioServer
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # A tracking number: a text message says which delivery it is about, and by its words which event.
 _NUMBER = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{13}\b")
-HANG_SECONDS = 4.0  # longer than the short pace waits
+# Longer than the short pace waits.
+HANG_SECONDS, SLOW_BANNER_SECONDS = 4.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -122,33 +123,23 @@ class Outside:
         self.misdeeds.rows.clear()
 
     def do(self, name):
-        """Begin one misdeed; of those that last, return how many seconds, and behave() ends them."""
-        match name:
-            case "smtp_drop":
-                self.smtp.drop_after_data()
-            case "smtp_451":
-                self.smtp.refuse_data(times=2)
-            case "smtp_550":
-                self.smtp.refuse_recipient()
-            case "smtp_closing":
-                self.smtp.refuse_connections(times=2)
-            case "smtp_slow":
-                self.smtp.banner_delay = 10.0
-                return 4.0
-            case "smtp_tls":
-                self.smtp.tls = self._stranger
-                return 3.0
-            case "sms_drop":
-                self.twilio.drop_after_accept()
-            case "sms_500":
-                self.twilio.fail(500)
-            case "sms_429":
-                self.twilio.limit(retry_after=2)
-            case "sms_number":
-                self.twilio.refuse_number()
-            case "sms_hang":
-                self.twilio.script.add("hang", times=2)
-        return 0.0
+        """Begin one misdeed; of those that last, return how many seconds, and calm() ends them."""
+        smtp, twilio = self.smtp, self.twilio
+        misdeeds = {
+            "smtp_drop": smtp.drop_after_data,
+            "smtp_451": lambda: smtp.refuse_data(times=2),
+            "smtp_550": smtp.refuse_recipient,
+            "smtp_closing": lambda: smtp.refuse_connections(times=2),
+            "smtp_slow": lambda: setattr(smtp, "banner_delay", SLOW_BANNER_SECONDS),
+            "smtp_tls": lambda: setattr(smtp, "tls", self._stranger),
+            "sms_drop": twilio.drop_after_accept,
+            "sms_500": lambda: twilio.fail(500),
+            "sms_429": lambda: twilio.limit(retry_after=2),
+            "sms_number": twilio.refuse_number,
+            "sms_hang": lambda: twilio.script.add("hang", times=2),
+        }
+        misdeeds[name]()
+        return {"smtp_slow": 4.0, "smtp_tls": 3.0}.get(name, 0.0)
 
 
 class Provider(TwilioServer):

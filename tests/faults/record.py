@@ -1,4 +1,4 @@
-"""Everything that a round left behind: what clients and the outside saw, who was killed, and the database afterwards."""
+"""All that a round left behind: what clients and the outside saw, who was killed, and the database afterwards."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,8 +28,9 @@ class Record:
 
 
 _DELIVERIES = """
-    SELECT id, reference, tracking_number AS number, status, version, recipient_email AS email,
-           recipient_phone AS phone FROM deliveries WHERE reference LIKE :like
+    SELECT d.id, d.reference, d.tracking_number AS number, d.status, d.version, d.recipient_email AS email,
+           d.recipient_phone AS phone, u.email AS sender
+    FROM deliveries d JOIN users u ON u.id = d.owner_id WHERE d.reference LIKE :like
 """
 _OF_THEM = "delivery_id IN (SELECT id FROM deliveries WHERE reference LIKE :like)"
 _EVENTS = f"""

@@ -22,6 +22,7 @@ class Lab:
         self.system, self.outside = system, outside
         system.migrate()
         courier_id = system.seeded(seeding.seed)
+        self.left = []  # what outlived the end
         self.reader = Reader(system.settings["DATABASE_URL"])
         system.start("api", "worker", "cron")
         self.people = seeding.sign_in(system.port, courier_id)

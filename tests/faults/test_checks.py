@@ -38,7 +38,7 @@ def message(identity, seq, name, audience="recipient", channel="mail", **more):
 
 @pytest.fixture
 def record():
-    """A delivery that was created, assigned, picked up and sent out, with all that this causes; a forgotten password."""
+    """A delivery that was created, assigned, picked up and sent out, with what this causes; a forgotten password."""
     states = ["pending", "assigned", "picked_up", "out_for_delivery"]
     kinds = ["create", "move", "move", "move"]
     calls = [
@@ -66,7 +66,8 @@ def record():
     return Record(
         calls=calls, received=[*mails, text],
         deliveries=[{"id": DELIVERY, "reference": "ref", "number": NUMBER, "status": "out_for_delivery", "version": 4,
-                     "email": "a@x.example", "phone": "+12025550001"}],
+                     "email": "a@x.example",
+                "sender": "s@x.example", "phone": "+12025550001"}],
         events=[event(1, None, "pending"), event(2, "pending", "assigned", "assigned"),
                 event(3, "assigned", "picked_up"), event(4, "picked_up", "out_for_delivery")],
         messages=messages, users={"u@x.example": "u-1"}, probes=[(DELIVERY, 0.1)], lease_seconds=60,
@@ -122,6 +123,11 @@ def supersede_by_nothing(record):
 
 def fail_what_nobody_refused(record):
     row(record, "m3").update(state="failed", error_class="smtp_550")
+
+
+def fail_what_was_refused_to_another(record):
+    fail_what_nobody_refused(record)
+    record.misdeeds.append(("smtp_550", "s@x.example"))
 
 
 def give_up_early(record):
@@ -264,7 +270,7 @@ FORGERIES = {
     "acknowledged_is_stored": [lose_a_change, lose_a_request_for_a_link],
     "all_who_are_due_were_told": [
         lose_a_message, leave_a_message_open, say_sent_and_send_nothing, say_sent_and_text_nothing,
-        supersede_by_nothing, fail_what_nobody_refused, give_up_early, suppress_for_nothing,
+        supersede_by_nothing, fail_what_nobody_refused, fail_what_was_refused_to_another, give_up_early, suppress_for_nothing,
     ],
     "nothing_was_invented": [
         invent_a_message, write_to_whom_nobody_asked_for, send_what_is_not_stored, text_about_what_is_not_stored,
