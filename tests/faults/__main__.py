@@ -42,7 +42,9 @@ def arguments(words=None):
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this paper")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of rounds with a breach, keep logs and record there")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="of rounds with a breach, keep logs and record there"
+    )
     args = parser.parse_args(words)
     if args.only and args.only not in _all_names():
         parser.error(f"no such fault: {args.only}")

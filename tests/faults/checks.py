@@ -185,12 +185,18 @@ def answers_are_sound(record):
     """What was asked gets the answer that belongs to it, or 503 with Retry-After; always within ten seconds."""
     for call in record.calls:
         for one in call.tries:
-            if one.seconds > rules.SLOWEST_ANSWER_SECONDS:
-                yield call.key, f"{call.kind}: {one.seconds:.1f} s until {one.status or 'nothing'}"
+            if (seconds := _seconds(record, one)) > rules.SLOWEST_ANSWER_SECONDS:
+                yield call.key, f"{call.kind}: {seconds:.1f} s until {one.status or 'nothing'}"
             if one.status is None or one.status in _ANSWERS[call.kind]:
                 continue
             if not (one.status in {409, 503} and "retry-after" in one.headers):
                 yield call.key, f"{call.kind} was answered {one.status}: {one.body[:200].decode(errors='replace')}"
+
+
+def _seconds(record, one):
+    """How long somebody waited while there was an API; where there is none, connections wait for it in the kernel."""
+    outages = (max(0.0, min(one.ended_at, end) - max(one.sent_at, begin)) for begin, end in record.outages)
+    return one.seconds - sum(outages)
 
 
 def nothing_needs_a_hand(record):

@@ -4,6 +4,7 @@ The package knows nothing of it. app.py loads this before the project's own app;
 A point is armed by a file: whichever process unlinks it has reached it, says so in the log of kills, and dies.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 FREEZE, SLOW_COMMIT = "freeze", "slow_commit"
 SLOW_COMMIT_SECONDS = 0.5
+ARMED_AT_MOST = 4
 _local = threading.local()
 
 
@@ -29,18 +31,25 @@ class Folder:
         self.kills, self.handed_off = self.path / "kills.jsonl", self.path / "handed_off.jsonl"
 
     def arm(self, name):
-        (self.path / name).touch()
+        """Once more; it may be armed a few times over."""
+        free = next((file for file in self._files(name) if not file.exists()), None)
+        if free:
+            free.touch()
+        return free is not None
 
     def disarm(self, name):
-        """Whether it was still armed: nobody had reached it."""
-        try:
-            (self.path / name).unlink()
-        except FileNotFoundError:
-            return False
-        return True
+        """Whether it was still armed, and so is now once less."""
+        for file in self._files(name):
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
+                return True
+        return False
+
+    def _files(self, name):
+        return [self.path / f"{name}.{number}" for number in range(ARMED_AT_MOST)]
 
     def is_armed(self, name):
-        return (self.path / name).exists()
+        return any(file.exists() for file in self._files(name))
 
     @staticmethod
     def note(file, **facts):

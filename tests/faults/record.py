@@ -22,6 +22,7 @@ class Record:
     attempts: list = field(default_factory=list)
     users: dict = field(default_factory=dict)  # address -> id, of those who forgot their password
     probes: list = field(default_factory=list)  # (delivery's id, seconds until the first mail or None)
+    outages: list = field(default_factory=list)  # (from, to): there was no API to answer
     leftovers: list = field(default_factory=list)  # processes that were still there at the end
     lease_seconds: float = 60.0
     ladders: dict = field(default_factory=dict)

@@ -33,13 +33,13 @@ class Lab:
         return self.system.stop()
 
 
-def play(lab, seed, *, kills, seconds, clients=4, only=None, say=lambda _: None):
+def play(lab, seed, *, kills, seconds, clients=4, forgetful=FORGETFUL, only=None, say=lambda _: None):
     """Play one round; returns (record, figures, breaches)."""
     system, outside = lab.system, lab.outside
     label = f"r{seed}"
     blows = plan.make(seed, database=system.database, kills=kills, seconds=seconds, only=only)
     outside.forget()
-    emails = system.seeded(lambda: seeding.forgetful(f"{label}-{time.time_ns()}", FORGETFUL))
+    emails = system.seeded(lambda: seeding.forgetful(f"{label}-{time.time_ns()}", forgetful))
     lab.people.refresh(emails)
     since, began = lab.reader.now(), time.time()
     marks = len(system.kills), len(system.points.notes(system.points.kills))
@@ -62,7 +62,7 @@ def play(lab, seed, *, kills, seconds, clients=4, only=None, say=lambda _: None)
         received=outside.received(), misdeeds=list(outside.misdeeds.rows),
         kills=system.kills[marks[0]:] + system.points.notes(system.points.kills)[marks[1]:],
         handed_off=system.points.notes(system.points.handed_off), probes=probes.seen,
-        lease_seconds=system.pace.lease_seconds, ladders=system.pace.ladders,
+        outages=list(system.outages), lease_seconds=system.pace.lease_seconds, ladders=system.pace.ladders,
         leftovers=[error for client in crowd for error in client.errors],
     )  # fmt: skip
     lab.reader.fill(record, like=f"{label}-%", since=since, addresses=emails)
@@ -75,7 +75,7 @@ class Executioner:
 
     def __init__(self, lab, *, say):
         self.system, self.outside, self.say = lab.system, lab.outside, say
-        self.beside, self.armed = [], set()
+        self.beside, self.armed, self.missed = [], set(), []
 
     def carry_out(self, blows, *, seconds):
         began = time.monotonic()
@@ -89,7 +89,9 @@ class Executioner:
         name, system = blow.name, self.system
         if name in plan.API_POINTS or name in plan.WORKER_POINTS:
             self.arm(name)
-        elif name in {"api_worker", "api_master", "cron", "worker_child", "worker_parent"}:
+        elif name == "api_master":
+            self._beside(self.system.crash_api)
+        elif name in {"api_worker", "cron", "worker_child", "worker_parent"}:
             system.kill(name, blow.choice)
         elif name.startswith(("smtp_", "sms_")):
             if lasts := self.outside.do(name):
@@ -99,7 +101,8 @@ class Executioner:
 
     def arm(self, name):
         self.armed.add(name)
-        self.system.points.arm(name)
+        if not self.system.points.arm(name):
+            self.missed.append(name)
 
     def _beside(self, function, *args):
         thread = threading.Thread(target=function, args=args, daemon=True)
@@ -158,14 +161,16 @@ class Executioner:
 
     def relent(self):
         """Let everything be well again; returns the names of the points that nobody passed."""
-        missed = [name for name in sorted(self.armed) if self.system.points.disarm(name)]
+        for name in sorted(self.armed):
+            while self.system.points.disarm(name):
+                self.missed.append(name)
         for thread in self.beside:
             thread.join()
         self.system.redis.thaw()
         with contextlib.suppress(Exception), self.system.redis.client() as client:
             client.config_set("maxmemory", "0")
         self.outside.behave()
-        return missed
+        return self.missed
 
 
 def rest(lab, crowd, giving_up):

@@ -149,7 +149,7 @@ class System:
                          descriptors=descriptors)
             for name, (command, descriptors) in commands.items()
         }  # fmt: skip
-        self.kills = []
+        self.kills, self.outages = [], []
         # A leashed process dies with the thread that started it, so those which start the stores anew must live on.
         self.hands = ThreadPoolExecutor(1)
         self._ended = threading.Event()
@@ -221,6 +221,15 @@ class System:
             self.kills.append({"name": name, "pid": pid, "at": time.time()})
             return True
         return False
+
+    def crash_api(self):
+        """Kill gunicorn's master, and note how long there was no API at all: its workers leave, and it must start anew."""
+        member, began = self.members["api"], time.time()
+        pid = member.process.pid
+        if self.kill("api_master", 0):
+            wait_until(lambda: member.process.pid != pid and member.children(), what="gunicorn", seconds=READY_SECONDS)
+            wait_until(self._ready, what="the API", seconds=READY_SECONDS)
+            self.outages.append((began, time.time()))
 
     def crash_postgres(self):
         self.hands.submit(self.cluster.crash).result()

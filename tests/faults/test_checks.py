@@ -344,6 +344,11 @@ def answer_503_and_say_when(record):
     record.calls[1].tries.insert(0, answered(503, retry_after="1"))
 
 
+def wait_while_there_is_no_api(record):
+    let_them_wait(record)
+    record.outages.append((0.5, 8.0))
+
+
 def replay(record):
     record.calls[1].tries.append(answered(200, shown(2, "assigned"), idempotent_replayed="true"))
 
@@ -352,7 +357,7 @@ def replay(record):
     "forge",
     [
         excuse_a_second_link, drop_a_link, kill_the_sender, leave_a_text_without_an_answer, refuse_an_address,
-        overtake_a_mail, answer_503_and_say_when, replay,
+        overtake_a_mail, answer_503_and_say_when, wait_while_there_is_no_api, replay,
     ],
 )  # fmt: skip
 def test_what_cannot_be_helped_is_forgiven(record, forge):
