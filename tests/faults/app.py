@@ -10,7 +10,9 @@ _bug = os.environ.get("FAULTS_BUG", "")
 bugs.plant(_bug)
 if _pace == "short" or _bug:
     from delivery.notifications import jobs
+    from delivery.notifications.channels.webhook import WebhookTransport
 
+    WebhookTransport.__init__.__kwdefaults__["total_seconds"] = pace.SHORT_WEBHOOK_SECONDS
     jobs.LEASE_MARGIN_SECONDS = -1_000 if _bug == "no_lease_check" else pace.SHORT_MARGIN_SECONDS
 hooks.install(hooks.Folder(os.environ["FAULTS_FOLDER"]), role=os.environ["FAULTS_ROLE"])
 

@@ -44,11 +44,18 @@ def acknowledged_is_stored(record):
 
 def all_who_are_due_were_told(record):
     """Every message that a committed event must have caused exists, and is settled as what happened to it."""
-    told = Counter(_about(row) for row in record.messages if row["delivery_id"] and not row["resend_of"])
+    told = Counter(_about(row) for row in record.messages if row["delivery_id"] and row["channel"] != "webhook")
     for delivery_id, wanted in _due(record).items():
         for one in wanted:
             if told[delivery_id, *one] != 1:
                 yield delivery_id, f"{told[delivery_id, *one]} messages about {one}"
+    hooks = Counter(_about_hook(row) for row in record.messages if row["channel"] == "webhook")
+    for endpoint, delivery_id, seq, event in _due_hooks(record, certain=True):
+        if hooks[endpoint, delivery_id, seq, event] != 1:
+            yield (
+                delivery_id,
+                f"{hooks[endpoint, delivery_id, seq, event]} webhooks about {seq}, {event}, to {endpoint}",
+            )
     seen = {one.id for one in record.received} | {one.sid for one in record.received}
     newest = _newest_of_lanes(record)
     for row in record.messages:
@@ -70,40 +77,70 @@ def _unsettled(row, record, *, seen, newest):
         "failed": _was_refused(row, record),
         "dead": row["attempts"] >= len(record.ladders.get(row["channel"], (0,) * 99)),
         # Of two links the newest works.
-        "suppressed": row["template"] in rules.MAY_COME_TWICE and again,
+        "suppressed": (row["template"] == "reset_password" and again) or _is_gone(row, record),
         "uncertain": True,  # visible; uncertain_only_for_a_reason() looks into it
     }
     return None if fits.get(state) else f"is {state} ({row['error_class']}) for nothing, {row['attempts']} attempts"
 
 
 def _was_refused(row, record):
-    refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400"}}
+    refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400", "hook_410"}}
+    if row["channel"] == "webhook":
+        return row["id"] in refused
     return _address(record, row) in refused
 
 
+def _is_gone(row, record):
+    """Whether a webhook was for an endpoint that has said, at some time, that it is gone."""
+    return row["error_class"] == "endpoint_disabled" and record.endpoints.get(row["recipient_id"], (None, False))[1]
+
+
 def nothing_was_invented(record):
-    """No message without its event, and nothing received without its message."""
-    due, mine = _due(record), {row["id"] for row in record.deliveries}
-    users = set(record.users.values())
+    """No message without its event, nothing received without its message, and each webhook says what happened."""
+    due, hooks, asked = _due(record), _due_hooks(record, certain=False), _asked_without_delivery(record)
     for row in record.messages:
-        if row["delivery_id"] is None:
-            if row["recipient_id"] not in users:
-                yield row["id"], f"a {row['template']} for nobody who asked"
-        elif row["delivery_id"] in mine and _about(row)[1:] not in due[row["delivery_id"]]:
-            yield row["id"], f"no event asks for {_about(row)}"
-    known = {row["id"] for row in record.messages}
-    numbers = {row["number"] for row in record.deliveries}
+        if row["channel"] == "webhook":
+            wanted = _about_hook(row) in hooks
+        elif row["delivery_id"] is None:
+            wanted = (row["template"], row["recipient_id"]) in asked
+        else:
+            wanted = _about(row)[1:] in due.get(row["delivery_id"], ())
+        if not wanted:
+            yield row["id"], f"nothing asks for {row['event']} to {row['audience']} by {row['channel']}"
+    known = {row["id"]: row for row in record.messages}
     for one in record.received:
-        if one.channel == "mail" and one.id not in known:
+        if one.channel == "sms":
+            if _text_about(record, one)[0] is None:
+                yield one.sid, "a text about no delivery that is stored"
+        elif one.id not in known:
             yield one.id, "was received, and no such message is stored"
-        if one.channel == "sms" and not any(number in one.text for number in numbers):
-            yield one.sid, "a text about no delivery that is stored"
+        elif one.channel == "webhook" and not _says(one, known[one.id]):
+            yield one.id, f"says what did not happen: {one.text[:200]}"
+
+
+def _asked_without_delivery(record):
+    """(template, user) of mails about accounts: to those who forgot their password, and whose endpoint is gone."""
+    asked = {("reset_password", identity) for identity in record.users.values()}
+    if any(name == "hook_410" for name, _ in record.misdeeds):
+        asked |= {("webhook_disabled", row["recipient_id"]) for row in record.messages}
+    return asked
+
+
+def _says(one, row):
+    """Whether a webhook's body is about its row's event."""
+    said = json.loads(one.text)
+    about = said["data"].get("delivery_id"), said["data"].get("sequence"), said["type"]
+    return about == (row["delivery_id"], row["seq"], row["event"])
 
 
 def twice_only_where_allowed(record):
-    """A copy is forgiven for account mails alone, and only when their sender was killed or left without an answer."""
+    """A copy is forgiven for account mails and webhooks, and only when its sender was killed or left without a yes."""
     rows = {row["id"]: row for row in record.messages}
-    copies = Counter(one.id for one in record.received if one.channel == "mail" and one.id in rows)
+    copies = Counter(one.id for one in record.received if one.channel != "sms" and one.id in rows)
+    bodies = {(one.id, one.text) for one in record.received if one.channel == "webhook"}
+    for identity, count in Counter(identity for identity, _ in bodies).items():
+        if count > 1:
+            yield identity, f"a webhook with {count} different bodies"
     for identity, count in copies.items():
         if count > 1 and not (rows[identity]["template"] in rules.MAY_COME_TWICE and _excused(record, identity)):
             yield identity, f"{rows[identity]['template']} was received {count} times"
@@ -233,10 +270,22 @@ def woken_after_the_commit(record):
             yield delivery_id, f"first told after {'nothing' if seconds is None else f'{seconds:.1f} s'}, without cron"
 
 
+def feed_is_complete(record):
+    """Whoever reads the feed gets every event once, those of a delivery in order, and none is passed over."""
+    mine = {row["id"] for row in record.deliveries}
+    read = defaultdict(list)
+    for delivery_id, seq in record.feed:
+        if delivery_id in mine:
+            read[delivery_id].append(seq)
+    for delivery_id, chain in _histories(record).items():
+        if read[delivery_id] != [event["seq"] for event in chain]:
+            yield delivery_id, f"the feed has {read[delivery_id]} of {len(chain)} events"
+
+
 CHECKS = (
     acknowledged_is_stored, all_who_are_due_were_told, nothing_was_invented, twice_only_where_allowed, lanes_in_order,
     histories_are_legal, one_effect_a_key, answers_are_sound, nothing_needs_a_hand, uncertain_only_for_a_reason,
-    woken_after_the_commit,
+    woken_after_the_commit, feed_is_complete,
 )  # fmt: skip
 
 
@@ -257,6 +306,24 @@ def _due(record):
         )
         for row in record.deliveries
     }
+
+
+def _due_hooks(record, *, certain):
+    """(endpoint, delivery, seq, type) of each webhook; of endpoints that may go away, only when it need not be."""
+    chains = _histories(record)
+    return {
+        (endpoint, row["id"], *one)
+        for row in record.deliveries
+        for endpoint, (owner, may_go) in record.endpoints.items()
+        if owner == row["sender"] and not (certain and may_go)
+        for one in rules.due_to_endpoints(
+            [(event["seq"], event["kind"], event["before"], event["state"]) for event in chains[row["id"]]]
+        )
+    }
+
+
+def _about_hook(row):
+    return row["recipient_id"], row["delivery_id"], row["seq"], row["event"]
 
 
 def _about(row):
@@ -294,7 +361,8 @@ def _killers(record, identity):
 
 
 def _excused(record, identity):
-    return _killers(record, identity) or ("smtp_drop", identity) in record.misdeeds
+    bad = {("smtp_drop", identity), ("hook", identity)}
+    return _killers(record, identity) or bad & set(record.misdeeds)
 
 
 def _unanswered(record, row):

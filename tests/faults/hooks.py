@@ -116,12 +116,13 @@ def notice_sending(folder):
     from delivery.notifications import attempts, claims, jobs  # noqa: PLC0415  after the pace
     from delivery.notifications.channels.mail import SmtpTransport  # noqa: PLC0415  after the pace
     from delivery.notifications.channels.twilio import TwilioTransport  # noqa: PLC0415  after the pace
+    from delivery.notifications.channels.webhook import WebhookTransport  # noqa: PLC0415  after the pace
 
     claims.claim = _marking("claimed", claims.claim)
     attempts.settle = _marking("settled", attempts.settle, asked=lambda results: results)
     attempts.hand_off = _on_record(folder, _marking("handed_off", attempts.hand_off))
     jobs.drain = _preceded(folder, "popped", jobs.drain)
-    for transport in (SmtpTransport, TwilioTransport):
+    for transport in (SmtpTransport, TwilioTransport, WebhookTransport):
         transport.send = _followed(folder, "sent", transport.send)
 
 

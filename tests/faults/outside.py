@@ -1,13 +1,15 @@
-"""The outside world of the system: mail server, SMS provider; they misbehave on demand and keep what they received."""
+"""The outside: mail server, SMS provider, receiver of webhooks; they misbehave on demand, and keep what they got."""
 
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from tests.servers.certificate import server_context
 from tests.servers.folders import short_folder
+from tests.servers.receiver import Listener as HookListener
+from tests.servers.receiver import Receiver
 from tests.servers.script import Script
 from tests.servers.smtp import DROP, smtp_server
 from tests.servers.twilio import Listener, TwilioServer
@@ -15,6 +17,7 @@ from tests.servers.twilio import Listener, TwilioServer
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # A tracking number: a text message says which delivery it is about, and by its words which event.
 _NUMBER = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{13}\b")
+GONE_PATH = "/gone"  # of the one endpoint that may be told that it is gone
 # Longer than the short pace waits.
 HANG_SECONDS, SLOW_BANNER_SECONDS = 4.0, 10.0
 
@@ -68,11 +71,11 @@ def id_of(raw):
 
 
 class Outside:
-    """Both servers and their faults."""
+    """The servers and their faults."""
 
-    def __init__(self, smtp, twilio, *, stranger):
-        self.smtp, self.twilio = smtp, twilio
-        self.misdeeds = Misdeeds()
+    def __init__(self, smtp, twilio, hooks, *, stranger):
+        self.smtp, self.twilio, self.hooks = smtp, twilio, hooks
+        self.misdeeds = hooks.misdeeds
         self._tls, self._stranger = smtp.tls, stranger  # a certificate that nobody trusts
         smtp.bodies, smtp.recipients = TellingScript(self._of_mail), TellingScript(self._of_address)
         twilio.script = TellingScript(self._of_text)
@@ -103,7 +106,12 @@ class Outside:
             Received("mail", mail.at, mail.rcpt_tos[0] if mail.rcpt_tos else "", id=id_of(mail.raw))
             for mail in list(self.smtp.received)
         ]
-        return sorted([*mails, *self.texts], key=lambda one: one.at)
+        hooks = [
+            Received("webhook", one.at, one.path, id=one.id, text=one.body.decode())
+            for one in list(self.hooks.requests)
+            if one.type != "endpoint.verify"
+        ]
+        return sorted([*mails, *self.texts, *hooks], key=lambda one: one.at)
 
     def calm(self):
         """End the misdeeds that last."""
@@ -114,17 +122,19 @@ class Outside:
         self.calm()
         for script in (self.smtp.bodies, self.smtp.recipients, self.smtp.greetings, self.twilio.script):
             script.clear()
+        self.hooks.script.clear()
 
     def forget(self):
         """Begin with nothing received."""
         self.behave()
         self.smtp.received.clear()
         self.texts.clear()
+        self.hooks.requests.clear()
         self.misdeeds.rows.clear()
 
     def do(self, name):
         """Begin one misdeed; of those that last, return how many seconds, and calm() ends them."""
-        smtp, twilio = self.smtp, self.twilio
+        smtp, twilio, hooks = self.smtp, self.twilio, self.hooks
         misdeeds = {
             "smtp_drop": smtp.drop_after_data,
             "smtp_451": lambda: smtp.refuse_data(times=2),
@@ -137,6 +147,14 @@ class Outside:
             "sms_429": lambda: twilio.limit(retry_after=2),
             "sms_number": twilio.refuse_number,
             "sms_hang": lambda: twilio.script.add("hang", times=2),
+            "hook_302": lambda: hooks.redirect(f"{hooks.url}/elsewhere"),
+            "hook_410": lambda: hooks.gone(path=GONE_PATH),
+            "hook_429": lambda: hooks.limit(retry_after=2),
+            "hook_500": lambda: hooks.fail(times=3),
+            "hook_drip": lambda: hooks.drip(seconds=0.5),
+            "hook_endless": hooks.endless,
+            "hook_reset": hooks.reset,
+            "hook_hang": hooks.hang,
         }
         misdeeds[name]()
         return {"smtp_slow": 4.0, "smtp_tls": 3.0}.get(name, 0.0)
@@ -157,16 +175,42 @@ class Provider(TwilioServer):
         return message
 
 
+class Hooks(Receiver):
+    """A receiver that tells which webhook it treated badly."""
+
+    def __init__(self):
+        super().__init__()
+        self.misdeeds = Misdeeds()
+
+    def _add(self, fault, *, path, times):
+        def telling(handler):
+            name = "hook_410" if handler.path == GONE_PATH and path == GONE_PATH else "hook"
+            self.misdeeds.add(name, handler.headers.get("webhook-id"))
+            fault(handler)
+
+        super()._add(telling, path=path, times=times)
+
+
 @contextmanager
 def outside():
-    """Start both; stop them at the end."""
-    provider = Provider()
-    with short_folder("tls-") as folder, smtp_server() as smtp, Listener(provider) as listener:
-        provider.url = f"http://127.0.0.1:{listener.server_port}"
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    """Start all three; stop them at the end."""
+    provider, hooks = Provider(), Hooks()
+    with ExitStack() as stack:
+        folder, smtp = stack.enter_context(short_folder("tls-")), stack.enter_context(smtp_server())
+        provider.url = stack.enter_context(_served(Listener(provider)))
+        stack.callback(hooks.stopping.set)
+        listener = HookListener(hooks, host="127.0.0.1", port=0, tls=None)
+        hooks.url = stack.enter_context(_served(listener))
+        yield Outside(smtp, provider, hooks, stranger=server_context(folder)[0])
+
+
+@contextmanager
+def _served(server):
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield Outside(smtp, provider, stranger=server_context(folder)[0])
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
-            listener.shutdown()
+            server.shutdown()
             thread.join(timeout=10)

@@ -36,10 +36,13 @@ class Pace:
 REAL = Pace(60, {}, {}, {"SMTP_TIMEOUT_SECONDS": "15", "SMS_TIMEOUT_SECONDS": "15"})
 SHORT = Pace(
     12,
-    {("delivery.notifications.attempts", "LEASE_SECONDS"): 12},
-    {"mail": (0, 1, 2, 4, 6, 8, 8), "sms": (0, 1, 4, 8)},
+    {
+        ("delivery.notifications.states", "BREAKER_SECONDS"): 5,
+        ("delivery.notifications.attempts", "LEASE_SECONDS"): 12,
+    },
+    {"mail": (0, 1, 2, 4, 6, 8, 8), "sms": (0, 1, 4, 8), "webhook": (0, 1, 1, 2, 2, 4, 4, 8, 8, 8)},
     {"SMTP_TIMEOUT_SECONDS": "3", "SMS_TIMEOUT_SECONDS": "3"},
 )
-# Read when a batch is sent, so it may be set when everything is loaded.
-SHORT_MARGIN_SECONDS = 7
+# Read when a batch is sent, so they may be set when everything is loaded.
+SHORT_MARGIN_SECONDS, SHORT_WEBHOOK_SECONDS = 7, 3.0
 PACES = {"real": REAL, "short": SHORT}

@@ -16,6 +16,8 @@ TROUBLES = {
     "redis_flush": 2, "redis_freeze": 1, "redis_full": 1, "worker_freeze": 1,
     "smtp_drop": 2, "smtp_451": 2, "smtp_550": 2, "smtp_slow": 1, "smtp_closing": 1, "smtp_tls": 1,
     "sms_drop": 1, "sms_500": 2, "sms_429": 1, "sms_hang": 1, "sms_number": 1,
+    "hook_302": 1, "hook_410": 1, "hook_429": 1, "hook_500": 2, "hook_drip": 1, "hook_endless": 1, "hook_reset": 2,
+    "hook_hang": 1,
 }  # fmt: skip
 FAULTS = {
     "sqlite": TROUBLES | {"sqlite_lock": 1},

@@ -21,6 +21,8 @@ class Record:
     messages: list = field(default_factory=list)
     attempts: list = field(default_factory=list)
     users: dict = field(default_factory=dict)  # address -> id, of those who forgot their password
+    endpoints: dict = field(default_factory=dict)  # id -> (its owner's address, whether it may go away)
+    feed: list = field(default_factory=list)  # (delivery's id, sequence), as a program read them
     probes: list = field(default_factory=list)  # (delivery's id, seconds until the first mail or None)
     outages: list = field(default_factory=list)  # (from, to): there was no API to answer
     leftovers: list = field(default_factory=list)  # processes that were still there at the end

@@ -8,7 +8,7 @@ from collections import Counter
 
 from tests.faults import checks, hooks, plan, rules, seeding
 from tests.faults.record import Reader, Record
-from tests.faults.traffic import Call, Client, Line
+from tests.faults.traffic import Call, Client, Feed, Line
 
 FORGETFUL = 40
 PROBES = 3
@@ -26,6 +26,7 @@ class Lab:
         self.reader = Reader(system.settings["DATABASE_URL"])
         system.start("api", "worker", "cron")
         self.people = seeding.sign_in(system.port, courier_id)
+        self.endpoints = seeding.open_endpoints(system.port, self.people, outside.hooks.url)
 
     def close(self):
         """Stop the system; returns what had to be killed."""
@@ -43,6 +44,8 @@ def play(lab, seed, *, kills, seconds, clients=4, forgetful=FORGETFUL, only=None
     lab.people.refresh(emails)
     since, began = lab.reader.now(), time.time()
     marks = len(system.kills), len(system.points.notes(system.points.kills))
+    feed = Feed(system.port, lab.people.dispatcher)
+    feed.start()
     probes = probe(lab, label)
     ending, giving_up = threading.Event(), threading.Event()
     crowd = [
@@ -57,12 +60,14 @@ def play(lab, seed, *, kills, seconds, clients=4, forgetful=FORGETFUL, only=None
     missed = executioner.relent()
     ending.set()
     rested = rest(lab, crowd, giving_up)
+    feed.finish()
     record = Record(
         calls=[call for client in crowd for call in client.calls] + probes.calls,
         received=outside.received(), misdeeds=list(outside.misdeeds.rows),
         kills=system.kills[marks[0]:] + system.points.notes(system.points.kills)[marks[1]:],
         handed_off=system.points.notes(system.points.handed_off), probes=probes.seen,
-        outages=list(system.outages), lease_seconds=system.pace.lease_seconds, ladders=system.pace.ladders,
+        endpoints=lab.endpoints, feed=feed.events, outages=list(system.outages),
+        lease_seconds=system.pace.lease_seconds, ladders=system.pace.ladders,
         leftovers=[error for client in crowd for error in client.errors],
     )  # fmt: skip
     lab.reader.fill(record, like=f"{label}-%", since=since, addresses=emails)
@@ -93,7 +98,7 @@ class Executioner:
             self._beside(self.system.crash_api)
         elif name in {"api_worker", "cron", "worker_child", "worker_parent"}:
             system.kill(name, blow.choice)
-        elif name.startswith(("smtp_", "sms_")):
+        elif name.startswith(("smtp_", "sms_", "hook_")):
             if lasts := self.outside.do(name):
                 self._beside(self._end_misdeed, lasts)
         else:
@@ -244,7 +249,10 @@ def _seconds_until(lab, call):
 def measure(record, *, missed, seconds, rested):
     """The figures of a round; those of several are added up."""
     states = Counter(row["state"] for row in record.messages)
-    copies = Counter(one.id for one in record.received if one.channel == "mail")
+    copies = Counter((one.channel, one.id) for one in record.received if one.id)
+    twice = Counter(dict.fromkeys(("mail", "webhook"), 0))
+    for (channel, _), count in copies.items():
+        twice[channel] += count - 1
     waits = [row["settled_at"] - row["created_at"] for row in record.messages if row["settled_at"]]
     tries = [one for call in record.calls for one in call.tries]
     return {
@@ -254,9 +262,12 @@ def measure(record, *, missed, seconds, rested):
         "answers 503": sum(one.status == 503 for one in tries),
         "messages due": len(record.messages),
         "received": len(record.received),
-        "copies of account mails": sum(count - 1 for count in copies.values() if count > 1),
+        "copies of account mails": twice["mail"],
+        "webhooks sent again": twice["webhook"],
         "states": dict(sorted(states.items())),
-        "kills": dict(sorted(Counter(kill["name"] for kill in record.kills).items())),
+        "kills": dict(
+            sorted(Counter(kill["name"] for kill in record.kills if kill["name"] in plan.KILLS["postgresql"]).items())
+        ),
         "points not reached": len(missed),
         "slowest settled, seconds": round(max(waits, default=0.0), 1),
         "slowest answer, seconds": round(max((one.seconds for one in tries), default=0.0), 1),

@@ -30,7 +30,7 @@ MOVES = {
 ON_ITS_WAY = {"picked_up", "in_transit", "out_for_delivery", "delivered", "returning", "returned", "lost"}
 BEFORE_PICK_UP = {"draft", "pending", "assigned", "cancelled"}
 # A second copy of these is harmless, and of nothing else.
-MAY_COME_TWICE = {"reset_password"}
+MAY_COME_TWICE = {"reset_password", "webhook_disabled", "webhook"}
 SETTLED = {"sent", "delivered", "failed", "dead", "uncertain", "suppressed", "superseded", "cancelled"}
 OPEN = {"pending", "sending"}
 HAND_OFF_SIZE = {"mail": 10, "sms": 1}
@@ -54,6 +54,17 @@ def due(events, *, has_email, has_phone):
         for channel in channels
         if audience == "sender" or (has_email if channel == "mail" else has_phone)
     }
+
+
+def due_to_endpoints(events):
+    """What every program is told that watches this delivery: (seq, type), all of its history."""
+    return {(seq, _type(seq, kind, state)) for seq, kind, _, state in events}
+
+
+def _type(seq, kind, state):
+    if seq == 1:
+        return "delivery.created"
+    return "delivery.edited" if kind == "edited" else f"delivery.{state}"
 
 
 def _news(kind, before, state):

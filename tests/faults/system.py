@@ -141,7 +141,7 @@ class System:
         gunicorn = ["gunicorn", "--config", str(GUNICORN_CONF), "--bind", f"fd://{self.listener.fileno()}", APP]
         commands = {
             "api": (gunicorn, (self.listener.fileno(),)),
-            "worker": (["flask", "worker", "mail", "mail", "sms"], ()),
+            "worker": (["flask", "worker", "mail", "mail", "sms", "webhook"], ()),
             "cron": (["flask", "cron"], ()),
         }
         self.members = {
@@ -168,6 +168,7 @@ class System:
             "SSL_CERT_FILE": str(outside.smtp.certificate), "SMS_PROVIDER": "twilio",
             "SMS_API_KEY": outside.twilio.account, "SMS_API_SECRET": outside.twilio.token,
             "SMS_FROM": "+15005550006", "TWILIO_BASE_URL": outside.twilio.url, "SMS_PER_NUMBER_PER_DAY": "1000",
+            "WEBHOOK_ALLOW_LOOPBACK": "true",
         }  # fmt: skip
 
     def migrate(self):
@@ -223,7 +224,7 @@ class System:
         return False
 
     def crash_api(self):
-        """Kill gunicorn's master, and note how long there was no API at all: its workers leave, and it must start anew."""
+        """Kill gunicorn's master, and note for how long there was no API: its workers leave, and it must start anew."""
         member, began = self.members["api"], time.time()
         pid = member.process.pid
         if self.kill("api_master", 0):

@@ -10,7 +10,7 @@ from tests.faults.outside import Received
 from tests.faults.record import Record
 from tests.faults.traffic import Call, Try
 
-DELIVERY, OWNER, COURIER = "d-1", "u-owner", "u-courier"
+DELIVERY, OWNER, ENDPOINT = "d-1", "u-owner", "e-1"
 NUMBER = "0123456789ABC"
 LATE = 100.0
 
@@ -61,18 +61,33 @@ def record():
         message("m4", 4, "out_for_delivery", channel="sms", provider_ref="SM1"),
         message("m5", None, "reset_password", "user", delivery_id=None, recipient_id="u-1"),
     ]
+    types = [
+        (1, "delivery.created"),
+        (2, "delivery.assigned"),
+        (3, "delivery.picked_up"),
+        (4, "delivery.out_for_delivery"),
+    ]
+    messages += [
+        message(f"h{seq}", seq, name, "endpoint", "webhook", recipient_id=ENDPOINT, template="webhook")
+        for seq, name in types
+    ]
     mails = [Received("mail", at, "a@x.example", id=one) for at, one in enumerate(("m1", "m2", "m3", "m5"), start=2)]
     text = Received("sms", 6.0, "+12025550001", text=f"the courier is on the way with {NUMBER}.", sid="SM1")
     return Record(
-        calls=calls, received=[*mails, text],
+        calls=calls, received=[*mails, text, *(hook(seq, name) for seq, name in types)],
         deliveries=[{"id": DELIVERY, "reference": "ref", "number": NUMBER, "status": "out_for_delivery", "version": 4,
-                     "email": "a@x.example",
-                "sender": "s@x.example", "phone": "+12025550001"}],
+                     "email": "a@x.example", "sender": "s@x.example", "phone": "+12025550001"}],
         events=[event(1, None, "pending"), event(2, "pending", "assigned", "assigned"),
                 event(3, "assigned", "picked_up"), event(4, "picked_up", "out_for_delivery")],
         messages=messages, users={"u@x.example": "u-1"}, probes=[(DELIVERY, 0.1)], lease_seconds=60,
-        ladders={"mail": (0, 1), "sms": (0, 1)},
+        ladders={"mail": (0, 1), "sms": (0, 1), "webhook": (0, 1)}, endpoints={ENDPOINT: ("s@x.example", False)},
+        feed=[(DELIVERY, seq) for seq, _ in types],
     )  # fmt: skip
+
+
+def hook(seq, name):
+    body = json.dumps({"type": name, "data": {"delivery_id": DELIVERY, "sequence": seq}})
+    return Received("webhook", 2.0 + seq, "/hook", id=f"h{seq}", text=body)
 
 
 def found(record):
@@ -168,7 +183,8 @@ def send_a_link_twice_for_nothing(record):
 
 
 def text_twice(record):
-    record.received.append(replace(record.received[-1], at=9.0, sid="SM2"))
+    text = next(one for one in record.received if one.channel == "sms")
+    record.received.append(replace(text, at=9.0, sid="SM2"))
 
 
 def send_in_the_wrong_order(record):
@@ -262,6 +278,51 @@ def be_uncertain_of_more_than_were_in_hand(record):
     record.kills.append({"name": "sent", "pid": 7, "at": 1.5})
 
 
+def lose_a_webhook(record):
+    record.messages = [one for one in record.messages if one["id"] != "h3"]
+    record.received = [one for one in record.received if one.id != "h3"]
+
+
+def suppress_a_webhook(record):
+    """Of an endpoint that never said that it was gone."""
+    row(record, "h3").update(state="suppressed", error_class="endpoint_disabled")
+
+
+def tell_an_endpoint_of_another_owner(record):
+    record.endpoints["e-2"] = ("t@x.example", False)
+    row(record, "h3")["recipient_id"] = "e-2"
+
+
+def say_in_a_webhook_what_did_not_happen(record):
+    record.received = [replace(one, text=one.text.replace("picked_up", "lost")) for one in record.received]
+
+
+def send_a_webhook_twice_for_nothing(record):
+    record.received.append(hook(3, "delivery.picked_up"))
+
+
+def thaw_a_webhook(record):
+    """Between two attempts its bytes change."""
+    record.misdeeds.append(("hook", "h3"))
+    record.received.append(replace(hook(3, "delivery.picked_up"), text=hook(3, "delivery.picked_up").text + " "))
+
+
+def send_webhooks_in_the_wrong_order(record):
+    record.received = [replace(one, at=1.0) if one.id == "h3" else one for one in record.received]
+
+
+def pass_an_event_over(record):
+    del record.feed[2]
+
+
+def feed_an_event_twice(record):
+    record.feed.append(record.feed[0])
+
+
+def feed_in_the_wrong_order(record):
+    record.feed.reverse()
+
+
 def wake_nobody(record):
     record.probes.append((DELIVERY, None))
 
@@ -270,13 +331,18 @@ FORGERIES = {
     "acknowledged_is_stored": [lose_a_change, lose_a_request_for_a_link],
     "all_who_are_due_were_told": [
         lose_a_message, leave_a_message_open, say_sent_and_send_nothing, say_sent_and_text_nothing,
-        supersede_by_nothing, fail_what_nobody_refused, fail_what_was_refused_to_another, give_up_early, suppress_for_nothing,
+        supersede_by_nothing, lose_a_webhook, suppress_a_webhook, fail_what_nobody_refused,
+        fail_what_was_refused_to_another, give_up_early, suppress_for_nothing,
     ],
     "nothing_was_invented": [
         invent_a_message, write_to_whom_nobody_asked_for, send_what_is_not_stored, text_about_what_is_not_stored,
+        tell_an_endpoint_of_another_owner, say_in_a_webhook_what_did_not_happen,
     ],
-    "twice_only_where_allowed": [send_a_status_mail_twice, send_a_link_twice_for_nothing, text_twice],
-    "lanes_in_order": [send_in_the_wrong_order],
+    "twice_only_where_allowed": [
+        send_a_status_mail_twice, send_a_link_twice_for_nothing, text_twice, send_a_webhook_twice_for_nothing,
+        thaw_a_webhook,
+    ],
+    "lanes_in_order": [send_in_the_wrong_order, send_webhooks_in_the_wrong_order],
     "histories_are_legal": [leave_a_gap, break_the_chain, move_illegally, go_back_before_pick_up, stand_elsewhere],
     "one_effect_a_key": [
         answer_twice_differently, do_it_twice, give_two_keys_one_effect, add_an_event_that_nobody_asked_for,
@@ -288,6 +354,7 @@ FORGERIES = {
         be_uncertain_of_more_than_were_in_hand,
     ],
     "woken_after_the_commit": [wake_nobody],
+    "feed_is_complete": [pass_an_event_over, feed_an_event_twice, feed_in_the_wrong_order],
 }  # fmt: skip
 
 
@@ -349,6 +416,22 @@ def wait_while_there_is_no_api(record):
     record.outages.append((0.5, 8.0))
 
 
+def fail_a_webhook(record):
+    record.misdeeds.append(("hook", "h3"))
+    record.received.append(hook(3, "delivery.picked_up"))
+
+
+def say_that_it_is_gone(record):
+    record.endpoints[ENDPOINT] = ("s@x.example", True)
+    record.misdeeds.append(("hook_410", "h3"))
+    row(record, "h3").update(state="failed", error_class="http_410")
+    row(record, "h4").update(state="suppressed", error_class="endpoint_disabled")
+    record.received = [one for one in record.received if one.id != "h4"]
+    told = message("m9", None, "webhook_disabled", "account", delivery_id=None, recipient_id=OWNER)
+    record.messages.append(told)
+    record.received.append(Received("mail", 9.0, "s@x.example", id="m9"))
+
+
 def replay(record):
     record.calls[1].tries.append(answered(200, shown(2, "assigned"), idempotent_replayed="true"))
 
@@ -357,7 +440,8 @@ def replay(record):
     "forge",
     [
         excuse_a_second_link, drop_a_link, kill_the_sender, leave_a_text_without_an_answer, refuse_an_address,
-        overtake_a_mail, answer_503_and_say_when, wait_while_there_is_no_api, replay,
+        overtake_a_mail, answer_503_and_say_when, wait_while_there_is_no_api, fail_a_webhook,
+        say_that_it_is_gone, replay,
     ],
 )  # fmt: skip
 def test_what_cannot_be_helped_is_forgiven(record, forge):

@@ -78,13 +78,15 @@ class Line:
         call.tries.append(one)
         headers = {"Content-Type": "application/json", "Host": "localhost", "Connection": "keep-alive"}
         if self._token:
-            headers |= {"Authorization": f"Bearer {self._token}", "Idempotency-Key": call.key}
+            headers |= {"Authorization": f"Bearer {self._token}"}
+            headers |= {} if call.method == "GET" else {"Idempotency-Key": call.key}
         else:
             headers["X-Forwarded-For"] = _address_of(call.key)
         if call.version is not None:
             headers["If-Match"] = f'"{call.version}"'
         try:
-            self._http.request(call.method, call.path, body=json.dumps(call.body), headers=headers)
+            body = None if call.body is None else json.dumps(call.body)
+            self._http.request(call.method, call.path, body=body, headers=headers)
             answer = self._http.getresponse()
             one.body = answer.read()
             one.headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -97,6 +99,39 @@ class Line:
 
     def close(self):
         self._http.close()
+
+
+class Feed(threading.Thread):
+    """A program that reads the feed of events all the while; a lost answer is asked for again from the same place."""
+
+    def __init__(self, port, token):
+        super().__init__(name="feed", daemon=True)
+        self.events, self.after, self._line, self._ended = [], "latest", Line(port, token), threading.Event()
+        self.read()  # where it stands now
+
+    def run(self):
+        while not self._ended.wait(0.4):
+            self.read()
+
+    def read(self):
+        """One page; whether that was all there is."""
+        answer = self._line.ask(Call("feed", "feed", "GET", f"/api/events?limit=100&after={self.after}", None))
+        if answer.status != 200:
+            return False
+        page = json.loads(answer.body)
+        self.after = page["next_after"]
+        self.events += [(one["data"]["delivery_id"], one["data"]["sequence"]) for one in page["items"]]
+        return not page["has_more"]
+
+    def finish(self):
+        """Read on to the end; events appear a second after they happened, at the latest."""
+        self._ended.set()
+        self.join()
+        time.sleep(2.5)
+        for _ in range(200):
+            if self.read():
+                break
+        self._line.close()
 
 
 def _address_of(key):
@@ -219,7 +254,8 @@ class Client(threading.Thread):
 class People:
     """Who acts: tokens, the courier's id, and those who forget their passwords."""
 
-    def __init__(self, *, customers, dispatcher, courier_id, forgetful):
+    def __init__(self, *, emails, customers, dispatcher, courier_id, forgetful):
+        self.emails = emails
         self.customers, self.dispatcher, self.courier_id = customers, dispatcher, courier_id
         self._forgetful, self._lock = list(forgetful), threading.Lock()
         self._numbers = itertools.count(1)
