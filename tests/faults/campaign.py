@@ -23,12 +23,12 @@ PLANTED_SECONDS, PLANTED_KILLS = 8.0, 3
 
 
 @contextmanager
-def laboratory(database, *, pace="short", bug=""):
+def laboratory(database, *, pace="short", bug="", crons=1):
     """Yield a running lab; what it leaves behind is added to its `left` at the end."""
     adopt_orphans()
     with ExitStack() as stack:
         world = stack.enter_context(outside())
-        lab = Lab(stack.enter_context(running(database, outside=world, pace=pace, bug=bug)), world)
+        lab = Lab(stack.enter_context(running(database, outside=world, pace=pace, bug=bug)), world, crons=crons)
         try:
             yield lab
         finally:
@@ -41,7 +41,7 @@ def campaign(databases, *, kills, first_seed, say, minutes=None, pace="short", k
     rounds, share = [], kills / len(databases)
     for database in databases:
         done, seed, ends = 0, first_seed, _deadline(minutes, len(databases))
-        with laboratory(database, pace=pace) as lab:
+        with laboratory(database, pace=pace, crons=2) as lab:
             while done < share and not (ends and datetime.now(UTC).timestamp() > ends):
                 rounds.append(one(lab, seed, kills=ROUND_KILLS, seconds=ROUND_SECONDS, say=say, keep=keep))
                 done, seed = done + sum(rounds[-1]["figures"]["kills"].values()), seed + 1
@@ -77,16 +77,16 @@ def keep_evidence(lab, record, folder):
 
 
 def planted(*, say):
-    """Plant each bug and see which check finds it; returns the names of those that none found."""
-    missed = []
-    for name, (fault, expected) in bugs.BROUGHT_OUT_BY.items():
+    """Plant each bug and see which check finds it, and nothing where there is none; returns the names of failures."""
+    failures = []
+    for name, (fault, expected) in {**bugs.BROUGHT_OUT_BY, "": (None, None)}.items():
         with laboratory("postgresql", bug=name) as lab:
             _, _, breaches = play(lab, 1, kills=PLANTED_KILLS, seconds=PLANTED_SECONDS, only=fault)
         found = Counter(breach.check for breach in breaches)
-        caught = expected in found
-        say(f"{name}: {'caught' if caught else 'NOT CAUGHT'} by {expected}; {dict(found)}")
-        missed += [] if caught else [name]
-    return missed
+        right = expected in found if name else not found
+        say(f"{name or 'no bug'}: {'as it should be' if right else 'WRONG'}; found by {dict(found) or 'nobody'}")
+        failures += [] if right else [name or "no bug"]
+    return failures
 
 
 def totals(rounds):

@@ -1,5 +1,6 @@
 """The outside: mail server, SMS provider, receiver of webhooks; they misbehave on demand, and keep what they got."""
 
+import logging
 import re
 import threading
 import time
@@ -195,6 +196,7 @@ class Hooks(Receiver):
 def outside():
     """Start all three; stop them at the end."""
     provider, hooks = Provider(), Hooks()
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's, about clients that trust nobody
     with ExitStack() as stack:
         folder, smtp = stack.enter_context(short_folder("tls-")), stack.enter_context(smtp_server())
         provider.url = stack.enter_context(_served(Listener(provider)))

@@ -14,6 +14,7 @@ class Pace:
     """Constants of the package by module and name, and settings."""
 
     lease_seconds: int
+    rest_seconds: float  # until nothing may be due any more, when all is well again
     constants: dict
     ladders: dict
     settings: dict
@@ -33,9 +34,10 @@ class Pace:
             ladders[channel] = ladder
 
 
-REAL = Pace(60, {}, {}, {"SMTP_TIMEOUT_SECONDS": "15", "SMS_TIMEOUT_SECONDS": "15"})
+REAL = Pace(60, 1200.0, {}, {}, {"SMTP_TIMEOUT_SECONDS": "15", "SMS_TIMEOUT_SECONDS": "15"})
 SHORT = Pace(
     12,
+    72.0,
     {
         ("delivery.notifications.states", "BREAKER_SECONDS"): 5,
         ("delivery.notifications.attempts", "LEASE_SECONDS"): 12,

@@ -13,6 +13,7 @@ KILLS = {
     "postgresql": API_POINTS | WORKER_POINTS | MEMBERS | {"postgres": 2},
 }
 TROUBLES = {
+    "api_reload": 1, "worker_stop": 1, "cron_stop": 1,
     "redis_flush": 2, "redis_freeze": 1, "redis_full": 1, "worker_freeze": 1,
     "smtp_drop": 2, "smtp_451": 2, "smtp_550": 2, "smtp_slow": 1, "smtp_closing": 1, "smtp_tls": 1,
     "sms_drop": 1, "sms_500": 2, "sms_429": 1, "sms_hang": 1, "sms_number": 1,
@@ -24,9 +25,11 @@ FAULTS = {
     "postgresql": TROUBLES | {"postgres_freeze": 1},
 }
 # What leaves the system without a part of it for seconds comes once in a while, or nothing else would happen.
-RARE_SECONDS = {"api_master": 12.0, "postgres": 12.0, "redis": 8.0, "redis_freeze": 15.0, "redis_full": 15.0,
-                "postgres_freeze": 20.0, "sqlite_lock": 25.0, "smtp_tls": 15.0, "smtp_slow": 15.0,
-                "worker_parent": 6.0, "worker_freeze": 25.0, "sms_hang": 15.0}  # fmt: skip
+RARE_SECONDS = {
+    "api_master": 12.0, "api_reload": 12.0, "worker_parent": 6.0, "worker_stop": 12.0, "worker_freeze": 25.0,
+    "cron_stop": 8.0, "redis": 8.0, "redis_freeze": 15.0, "redis_full": 15.0,
+    "postgres": 12.0, "postgres_freeze": 20.0, "sqlite_lock": 25.0, "smtp_tls": 15.0, "smtp_slow": 15.0, "sms_hang": 15.0,
+}  # fmt: skip
 TROUBLES_PER_KILL = 0.4
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -12,19 +13,24 @@ from tests.faults.traffic import Call, Client, Feed, Line
 
 FORGETFUL = 40
 PROBES = 3
-REST_SECONDS = 60.0
+# Asked, not killed: what a deployment does.
+ASKED = {
+    "api_reload": ("api", signal.SIGHUP),
+    "worker_stop": ("worker", signal.SIGTERM),
+    "cron_stop": ("cron", signal.SIGTERM),
+}
 
 
 class Lab:
     """A system that has been started, its people, and its reader; several rounds may use it."""
 
-    def __init__(self, system, outside):
+    def __init__(self, system, outside, *, crons=1):
         self.system, self.outside = system, outside
         system.migrate()
         courier_id = system.seeded(seeding.seed)
         self.left = []  # what outlived the end
         self.reader = Reader(system.settings["DATABASE_URL"])
-        system.start("api", "worker", "cron")
+        system.start("api", "worker", *("cron", "cron_2")[:crons])
         self.people = seeding.sign_in(system.port, courier_id)
         self.endpoints = seeding.open_endpoints(system.port, self.people, outside.hooks.url)
 
@@ -96,6 +102,8 @@ class Executioner:
             self.arm(name)
         elif name == "api_master":
             self._beside(self.system.crash_api)
+        elif name in ASKED:
+            system.ask(*ASKED[name])
         elif name in {"api_worker", "cron", "worker_child", "worker_parent"}:
             system.kill(name, blow.choice)
         elif name.startswith(("smtp_", "sms_", "hook_")):
@@ -181,7 +189,7 @@ class Executioner:
 def rest(lab, crowd, giving_up):
     """Wait until every client has its answer and nothing is due; returns the seconds that it took."""
     began = time.monotonic()
-    end = began + REST_SECONDS + lab.system.pace.lease_seconds
+    end = began + lab.system.pace.rest_seconds
     for client in crowd:
         client.join(max(0.0, min(30.0, end - time.monotonic())))
     giving_up.set()
@@ -204,10 +212,11 @@ def probe(lab, label):
     A wake that another drain has not answered yet is enough for both, so each probe waits until all is quiet.
     """
     found, system = Probe(), lab.system
-    cron = system.members["cron"]
-    cron.wanted = False
-    cron.process.terminate()
-    cron.wait(12)
+    crons = [member for name, member in system.members.items() if name.startswith("cron") and member.wanted]
+    for cron in crons:
+        cron.stop()
+    for cron in crons:
+        cron.wait(12)
     time.sleep(0.3)
     system.points.arm(hooks.SLOW_COMMIT)
     line = Line(system.port, lab.people.customers[0])
@@ -221,7 +230,8 @@ def probe(lab, label):
     finally:
         system.points.disarm(hooks.SLOW_COMMIT)
         line.close()
-        cron.start()
+        for cron in crons:
+            cron.start()
     return found
 
 

@@ -36,7 +36,7 @@ OPEN = {"pending", "sending"}
 HAND_OFF_SIZE = {"mail": 10, "sms": 1}
 SLOWEST_ANSWER_SECONDS = 10.0
 # With nobody but the wake to start a worker.
-PROMPT_SECONDS = 4.0
+PROMPT_SECONDS = 8.0
 
 
 def legal_moves(state, *, picked_up):

@@ -143,6 +143,7 @@ class System:
             "api": (gunicorn, (self.listener.fileno(),)),
             "worker": (["flask", "worker", "mail", "mail", "sms", "webhook"], ()),
             "cron": (["flask", "cron"], ()),
+            "cron_2": (["flask", "cron"], ()),  # two of them do no harm
         }
         self.members = {
             name: Member(name, [sys.executable, "-m", *command], environ=base | {"FAULTS_ROLE": name}, folder=folder,
@@ -242,6 +243,12 @@ class System:
         self.note("redis")
         time.sleep(seconds)
         self.hands.submit(self.redis.start).result()
+
+    def ask(self, name, number):
+        """Send a member a signal that it is made for."""
+        process = self.members[name].process
+        if process.poll() is None:
+            process.send_signal(number)
 
     def note(self, name):
         self.kills.append({"name": name, "pid": 0, "at": time.time()})

@@ -8,7 +8,7 @@ from tests.faults import campaign, checks, plan, rules
 from tests.faults.hooks import Folder
 from tests.faults.round import play
 
-KILLS, SECONDS = 14, 8.0
+KILLS, SECONDS = 10, 6.0
 
 
 @pytest.mark.timeout(180)
