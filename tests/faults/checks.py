@@ -4,10 +4,9 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from tests.faults import rules
+from tests.faults import facts, rules
 from tests.faults.traffic import KEYED
 
-_WORDS = {"missed you": "attempt_failed", "has arrived": "delivered", "on the way": "out_for_delivery"}
 _ANSWERS = {"create": {201}, "move": {200}, "edit": {200}, "illegal": {409}, "forgot": {202, 429}}
 
 
@@ -44,20 +43,20 @@ def acknowledged_is_stored(record):
 
 def all_who_are_due_were_told(record):
     """Every message that a committed event must have caused exists, and is settled as what happened to it."""
-    told = Counter(_about(row) for row in record.messages if row["delivery_id"] and row["channel"] != "webhook")
-    for delivery_id, wanted in _due(record).items():
+    told = Counter(facts.about(row) for row in record.messages if row["delivery_id"] and row["channel"] != "webhook")
+    for delivery_id, wanted in facts.due(record).items():
         for one in wanted:
             if told[delivery_id, *one] != 1:
                 yield delivery_id, f"{told[delivery_id, *one]} messages about {one}"
-    hooks = Counter(_about_hook(row) for row in record.messages if row["channel"] == "webhook")
-    for endpoint, delivery_id, seq, event in _due_hooks(record, certain=True):
+    hooks = Counter(facts.about_hook(row) for row in record.messages if row["channel"] == "webhook")
+    for endpoint, delivery_id, seq, event in facts.due_hooks(record, certain=True):
         if hooks[endpoint, delivery_id, seq, event] != 1:
             yield (
                 delivery_id,
                 f"{hooks[endpoint, delivery_id, seq, event]} webhooks about {seq}, {event}, to {endpoint}",
             )
     seen = {one.id for one in record.received} | {one.sid for one in record.received}
-    newest = _newest_of_lanes(record)
+    newest = facts.newest_of_lanes(record)
     for row in record.messages:
         if wrong := _unsettled(row, record, seen=seen, newest=newest):
             yield row["id"], wrong
@@ -73,7 +72,7 @@ def _unsettled(row, record, *, seen, newest):
     fits = {
         "sent": arrived,
         "delivered": arrived,
-        "superseded": newest[_lane(row)] > (row["seq"] or 0),
+        "superseded": newest[facts.lane(row)] > (row["seq"] or 0),
         "failed": _was_refused(row, record),
         "dead": row["attempts"] >= len(record.ladders.get(row["channel"], (0,) * 99)),
         # Of two links the newest works.
@@ -87,7 +86,7 @@ def _was_refused(row, record):
     refused = {subject for name, subject in record.misdeeds if name in {"smtp_550", "sms_400", "hook_410"}}
     if row["channel"] == "webhook":
         return row["id"] in refused
-    return _address(record, row) in refused
+    return facts.address(record, row) in refused
 
 
 def _is_gone(row, record):
@@ -97,20 +96,20 @@ def _is_gone(row, record):
 
 def nothing_was_invented(record):
     """No message without its event, nothing received without its message, and each webhook says what happened."""
-    due, hooks, asked = _due(record), _due_hooks(record, certain=False), _asked_without_delivery(record)
+    due, hooks, asked = facts.due(record), facts.due_hooks(record, certain=False), _asked_without_delivery(record)
     for row in record.messages:
         if row["channel"] == "webhook":
-            wanted = _about_hook(row) in hooks
+            wanted = facts.about_hook(row) in hooks
         elif row["delivery_id"] is None:
             wanted = (row["template"], row["recipient_id"]) in asked
         else:
-            wanted = _about(row)[1:] in due.get(row["delivery_id"], ())
+            wanted = facts.about(row)[1:] in due.get(row["delivery_id"], ())
         if not wanted:
             yield row["id"], f"nothing asks for {row['event']} to {row['audience']} by {row['channel']}"
     known = {row["id"]: row for row in record.messages}
     for one in record.received:
         if one.channel == "sms":
-            if _text_about(record, one)[0] is None:
+            if facts.text_about(record, one)[0] is None:
                 yield one.sid, "a text about no delivery that is stored"
         elif one.id not in known:
             yield one.id, "was received, and no such message is stored"
@@ -142,10 +141,10 @@ def twice_only_where_allowed(record):
         if count > 1:
             yield identity, f"a webhook with {count} different bodies"
     for identity, count in copies.items():
-        if count > 1 and not (rows[identity]["template"] in rules.MAY_COME_TWICE and _excused(record, identity)):
+        if count > 1 and not (rows[identity]["template"] in rules.MAY_COME_TWICE and facts.excused(record, identity)):
             yield identity, f"{rows[identity]['template']} was received {count} times"
     due = Counter((row["delivery_id"], row["event"]) for row in record.messages if row["channel"] == "sms")
-    got = Counter(_text_about(record, one) for one in record.received if one.channel == "sms")
+    got = Counter(facts.text_about(record, one) for one in record.received if one.channel == "sms")
     for about, count in got.items():
         if count > due[about]:
             yield about[0], f"{count} texts about {about[1]}, and {due[about]} due"
@@ -161,7 +160,7 @@ def lanes_in_order(record):
         row = rows.get(one.id) or rows.get(one.sid)
         if row and row["delivery_id"] and row["id"] not in first:
             first.add(row["id"])
-            lanes[_lane(row)].append(row["seq"])
+            lanes[facts.lane(row)].append(row["seq"])
     for lane, came in lanes.items():
         if came != sorted(came):
             yield ":".join(map(str, lane)), f"came in the order {came}"
@@ -169,7 +168,7 @@ def lanes_in_order(record):
 
 def histories_are_legal(record):
     """Every history is a chain without a gap, of legal moves, and ends where the delivery stands."""
-    chains = _histories(record)
+    chains = facts.histories(record)
     for row in record.deliveries:
         chain, picked_up, before = chains[row["id"]], False, None
         for expected, event in enumerate(chain, start=1):
@@ -208,7 +207,7 @@ def one_effect_a_key(record):
             shown = json.loads(good[0].body)
             if effects.setdefault((shown["id"], shown["version"]), call.key) != call.key:
                 yield call.key, f"the same version of {shown['id']} as under another key"
-    chains = _histories(record)
+    chains = facts.histories(record)
     for reference, most in asked.items():
         there = len(chains[ids[reference]]) if reference in ids else 0
         if not certain[reference] <= there <= most:
@@ -252,11 +251,11 @@ def uncertain_only_for_a_reason(record):
         if row["state"] != "uncertain":
             continue
         if row["error_class"] == "worker_lost":
-            killers = _killers(record, row["id"])
+            killers = facts.killers(record, row["id"])
             if not killers:
                 yield row["id"], "is uncertain, and nobody who had it in hand was killed"
             by_kill.update({(row["channel"], killer) for killer in killers[-1:]})
-        elif not _unanswered(record, row):
+        elif not facts.unanswered(record, row):
             yield row["id"], f"is uncertain ({row['error_class']}), and the outside did answer"
     for (channel, killer), count in by_kill.items():
         if count > rules.HAND_OFF_SIZE[channel]:
@@ -277,7 +276,7 @@ def feed_is_complete(record):
     for delivery_id, seq in record.feed:
         if delivery_id in mine:
             read[delivery_id].append(seq)
-    for delivery_id, chain in _histories(record).items():
+    for delivery_id, chain in facts.histories(record).items():
         if read[delivery_id] != [event["seq"] for event in chain]:
             yield delivery_id, f"the feed has {read[delivery_id]} of {len(chain)} events"
 
@@ -287,86 +286,3 @@ CHECKS = (
     histories_are_legal, one_effect_a_key, answers_are_sound, nothing_needs_a_hand, uncertain_only_for_a_reason,
     woken_after_the_commit, feed_is_complete,
 )  # fmt: skip
-
-
-def _histories(record):
-    chains = defaultdict(list)
-    for event in record.events:
-        chains[event["delivery_id"]].append(event)
-    return chains
-
-
-def _due(record):
-    chains = _histories(record)
-    return {
-        row["id"]: rules.due(
-            [(one["seq"], one["kind"], one["before"], one["state"]) for one in chains[row["id"]]],
-            has_email=row["email"] is not None,
-            has_phone=row["phone"] is not None,
-        )
-        for row in record.deliveries
-    }
-
-
-def _due_hooks(record, *, certain):
-    """(endpoint, delivery, seq, type) of each webhook; of endpoints that may go away, only when it need not be."""
-    chains = _histories(record)
-    return {
-        (endpoint, row["id"], *one)
-        for row in record.deliveries
-        for endpoint, (owner, may_go) in record.endpoints.items()
-        if owner == row["sender"] and not (certain and may_go)
-        for one in rules.due_to_endpoints(
-            [(event["seq"], event["kind"], event["before"], event["state"]) for event in chains[row["id"]]]
-        )
-    }
-
-
-def _about_hook(row):
-    return row["recipient_id"], row["delivery_id"], row["seq"], row["event"]
-
-
-def _about(row):
-    return row["delivery_id"], row["seq"], row["event"], row["audience"], row["channel"]
-
-
-def _lane(row):
-    return row["channel"], row["recipient_id"], row["delivery_id"]
-
-
-def _newest_of_lanes(record):
-    newest = defaultdict(int)
-    for row in record.messages:
-        newest[_lane(row)] = max(newest[_lane(row)], row["seq"] or 0)
-    return newest
-
-
-def _address(record, row):
-    """Whom a message goes to."""
-    if row["delivery_id"] is None:
-        return next((email for email, identity in record.users.items() if identity == row["recipient_id"]), None)
-    delivery = next(one for one in record.deliveries if one["id"] == row["delivery_id"])
-    return delivery["sender" if row["audience"] == "sender" else "email" if row["channel"] == "mail" else "phone"]
-
-
-def _text_about(record, one):
-    delivery = next((row["id"] for row in record.deliveries if row["number"] in one.text), None)
-    return delivery, next((event for words, event in _WORDS.items() if words in one.text), None)
-
-
-def _killers(record, identity):
-    """The processes that had a message in hand, and were killed after that."""
-    holders = [(note["pid"], note["at"]) for note in record.handed_off if identity in note["ids"]]
-    return [pid for pid, at in holders if any(kill["pid"] == pid and kill["at"] >= at for kill in record.kills)]
-
-
-def _excused(record, identity):
-    bad = {("smtp_drop", identity), ("hook", identity)}
-    return _killers(record, identity) or bad & set(record.misdeeds)
-
-
-def _unanswered(record, row):
-    if row["channel"] == "mail":
-        return ("smtp_drop", row["id"]) in record.misdeeds
-    number = _address(record, row)
-    return any((name, number) in record.misdeeds for name in ("sms_drop", "sms_500", "sms_hang"))

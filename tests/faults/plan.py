@@ -28,7 +28,8 @@ FAULTS = {
 RARE_SECONDS = {
     "api_master": 12.0, "api_reload": 12.0, "worker_parent": 6.0, "worker_stop": 12.0, "worker_freeze": 25.0,
     "cron_stop": 8.0, "redis": 8.0, "redis_freeze": 15.0, "redis_full": 15.0,
-    "postgres": 12.0, "postgres_freeze": 20.0, "sqlite_lock": 25.0, "smtp_tls": 15.0, "smtp_slow": 15.0, "sms_hang": 15.0,
+    "postgres": 12.0, "postgres_freeze": 20.0, "sqlite_lock": 25.0,
+    "smtp_tls": 15.0, "smtp_slow": 15.0, "sms_hang": 15.0,
 }  # fmt: skip
 TROUBLES_PER_KILL = 0.4
 
