@@ -71,7 +71,7 @@ def main(words=None):
     if args.write:
         campaign.write(told, args.write)
     breaches = [line for one in rounds for line in one["breaches"]]
-    for line in breaches:
+    for line in breaches[: campaign.NAMED_AT_MOST]:
         print(f"breach: {line}", file=sys.stderr)
     print(f"{len(breaches)} breaches" if breaches else "no breach", file=sys.stderr)
     return int(bool(breaches))

@@ -33,6 +33,8 @@ from tests.servers.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 APP = "tests.faults.app:app"
 READY_SECONDS = 60
+# As in production: the planner knows what is in the tables. It looks more often, since all is over within the minute.
+SETTINGS = (*(one for one in pg.DURABLE if one != "autovacuum=off"), "autovacuum_naptime=5s")
 
 
 class Member:
@@ -96,7 +98,7 @@ class Cluster:
         self.process = None
 
     def start(self):
-        self.process = pg.start(self.tools, folder=self.folder, user=self.user, settings=pg.DURABLE)
+        self.process = pg.start(self.tools, folder=self.folder, user=self.user, settings=SETTINGS)
         wait_until(self._answers, what=f"PostgreSQL (see {self.folder}/log)", seconds=READY_SECONDS)
 
     def _answers(self):
