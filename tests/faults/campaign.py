@@ -85,7 +85,8 @@ def planted(*, say):
             _, _, breaches = play(lab, 1, kills=PLANTED_KILLS, seconds=PLANTED_SECONDS, only=fault)
         found = Counter(breach.check for breach in breaches)
         right = expected in found if name else not found
-        say(f"{name or 'no bug'}: {'as it should be' if right else 'WRONG'}; found by {dict(found) or 'nobody'}")
+        verdict = ("caught" if name else "clean") if right else "WRONG"
+        say(f"{name or 'no bug'}: {verdict}; found by {dict(found) or 'nobody'}")
         failures += [] if right else [name or "no bug"]
     return failures
 
