@@ -59,7 +59,7 @@ def test_the_document_is_valid(document):
 
 def test_every_route_is_documented(app, document):
     def written(rule):
-        return rule.rule.replace("<uuid:", "{").replace(">", "}")
+        return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
 
     pages = ("docs.", "static")
     served = {
@@ -105,7 +105,7 @@ def test_an_operation_names_the_errors_that_its_parts_make(document):
             expected |= {422}
         if any(parameter["name"] == "If-Match" and parameter["required"] for parameter in parameters):
             expected |= {400, 412, 428}
-        if "{" in path:
+        if "{" in path and not path.startswith("/unsubscribe/"):  # a token is not found, it is bad
             expected |= {404}
         assert statuses(operation) >= expected, (method, path)
 

@@ -136,6 +136,7 @@ def create(environ):
         "owner_id": owner_id, "courier_id": None, "reference": None, "item_name": given["item_name"],
         "description": None, "recipient": told, "pickup": None, "destination": destination, "package": None,
         "window": {"earliest": None, "latest": None}, "requirements": REQUIREMENTS, "tags": [],
+        "notifications": None,
         "version": 1, "created_at": now, "updated_at": now, "picked_up_at": None,
     }  # fmt: skip
     headers = private(("ETag", '"1"'), ("Location", f"/api/deliveries/{own_id}"))

@@ -18,7 +18,7 @@ _BODY = """(SELECT row_to_json(shown)::text FROM (SELECT
     d.requirements,
     ARRAY(SELECT tags.name FROM delivery_tags JOIN tags ON tags.id = delivery_tags.tag_id
           WHERE delivery_tags.delivery_id = d.id ORDER BY tags.name) AS tags,
-    d.version, d.created_at, d.updated_at, d.picked_up_at) shown)"""
+    d.notifications, d.version, d.created_at, d.updated_at, d.picked_up_at) shown)"""
 
 SHOW = f"""
 WITH found AS (SELECT * FROM deliveries WHERE id = %(id)s AND deleted_at IS NULL), {_WHO}

@@ -107,7 +107,8 @@ def attempt_out(row: Any, *, staff: bool) -> dict[str, Any]:
 
 
 def story_out(row: Any, attempts: Sequence[Any], *, staff: bool) -> dict[str, Any]:
-    """Return what MessageWithAttemptsOut documents."""
+    """Return what MessageWithAttemptsOut documents; what a webhook's receiver said is for its owner alone."""
+    staff = staff and row.channel != Channel.WEBHOOK
     return message_out(row) | {"attempts_made": [attempt_out(one, staff=staff) for one in attempts]}
 
 

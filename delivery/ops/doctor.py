@@ -41,7 +41,6 @@ CHECKS = (
     Check("unsent", checks.unsent, "see `flask notifications resend --since 7d --dry-run`", _TABLES),
     Check("breakers", checks.breakers, "wait a minute; then check the provider, and its settings here", _TABLES),
     Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
-    Check("sms", checks.sms, "check the settings that begin with SMS_"),
     Check("templates", checks.templates, "run `flask notifications preview --all`"),
     Check("sms", checks.sms, "check the settings that begin with SMS_", _TABLES),
     Check("erasures", checks.erasures, "wait a minute; then check ERASURE_LIST, and `flask cron`", _TABLES),

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields, validate
 
 from delivery.notifications.channels.public_addresses import LONGEST_URL, Refused
 from delivery.notifications.channels.webhook import rules_of
+from delivery.notifications.schemas import AttemptOut
 from delivery.notifications.states import MessageState
 from delivery.web import Flag, Line, Schema, Time
 from delivery.web.paging import PageArgs
@@ -144,15 +145,6 @@ class WebhookPage(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class AttemptOut(Schema):
-    n = fields.Integer(required=True)
-    started_at = fields.AwareDateTime(required=True)
-    ended_at = fields.AwareDateTime(required=True, allow_none=True)
-    outcome = fields.String(required=True, allow_none=True)
-    error_class = fields.String(required=True, allow_none=True)
-    error = fields.String(required=True, allow_none=True)
-
-
 class OneWebhookOut(WebhookOut):
     body = fields.String(required=True, allow_none=True, metadata={"description": "The bytes that are signed."})
     attempts_made = fields.List(fields.Nested(AttemptOut), required=True)
@@ -192,7 +184,7 @@ class FeedPage(Schema):
     )
 
 
-_OUT, _SENT, _ATTEMPT = (tuple(schema().fields) for schema in (EndpointOut, WebhookOut, AttemptOut))
+_OUT, _SENT = (tuple(schema().fields) for schema in (EndpointOut, WebhookOut))
 
 
 def endpoint_out(row: Any) -> dict[str, Any]:
@@ -206,8 +198,3 @@ def webhook_out(row: Any) -> dict[str, Any]:
     renamed = {"endpoint_id": row.recipient_id, "sequence": row.seq}
     shown = {name: getattr(row, name) for name in _SENT if name not in renamed}
     return {**shown, **renamed, "next_at": None if row.settled_at else row.next_at}
-
-
-def attempt_out(row: Any) -> dict[str, Any]:
-    """Return what AttemptOut documents; `row` has the columns of OutboxAttempt."""
-    return {name: getattr(row, name) for name in _ATTEMPT}

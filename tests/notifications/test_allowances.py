@@ -9,6 +9,7 @@ from delivery.database import db, transaction
 from delivery.notifications import jobs as drains
 from delivery.notifications.allowances import TextSpending
 from delivery.notifications.channels import Failure, Letter
+from delivery.notifications.registry import each
 from delivery.notifications.services import resend
 from delivery.notifications.states import Channel
 from delivery.ops import checks
@@ -25,7 +26,7 @@ def app(make_app):
 
 @pytest.fixture
 def outbox(outbox):
-    outbox.composers[ONCE] = lambda message: Letter(NUMBER, message.data.get("text", "Your parcel is near."))
+    outbox.composers[ONCE] = each(lambda message: Letter(NUMBER, message.data.get("text", "Your parcel is near.")))
     return outbox
 
 

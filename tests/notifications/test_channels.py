@@ -19,7 +19,8 @@ SETTINGS = {
     "SMTP_TIMEOUT_SECONDS": 15, "MAIL_FROM": "Delivery <no-reply@localhost>", "SMS_PROVIDER": "console",
     "SMS_API_KEY": "key", "SMS_API_SECRET": "secret", "SMS_FROM": "+15005550006", "SMS_TIMEOUT_SECONDS": 15,
     "TWILIO_BASE_URL": "https://api.twilio.com", "SNS_ENDPOINT_URL": "", "AWS_REGION": "us-east-1",
-    "PUBLIC_BASE_URL": "https://delivery.example",
+    "PUBLIC_BASE_URL": "https://delivery.example", "WEBHOOK_ALLOW_LOOPBACK": False, "WEBHOOK_PORTS": [443],
+    "WEBHOOK_REFUSED_NETWORKS": [],
 }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from tests.notifications.conftest import ONCE, REPEATABLE, new_message, on_postg
 BURST = """
 INSERT INTO outbox_messages (id, channel, audience, recipient_id, event, template, lane, data, state, attempts, next_at,
     created_at)
-SELECT gen_random_uuid(), 'webhook', 'endpoint', md5((n % 5)::text)::uuid, 'delivery.created', 'webhook', 'lane ' || n % 200,
-    '{}', 'pending', 0, now(), now() FROM generate_series(1, 1000) n"""
+SELECT gen_random_uuid(), 'webhook', 'endpoint', md5((n % 5)::text)::uuid, 'delivery.created', 'webhook',
+    'lane ' || n % 200, '{}', 'pending', 0, now(), now() FROM generate_series(1, 1000) n"""
 
 
 def claim(limit=100, channel="mail"):

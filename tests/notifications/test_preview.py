@@ -59,7 +59,7 @@ def test_the_list(preview):
     assert lines[0] == ["template", "channel", "locales"]
     assert ["created", "mail", "de", "en", "fr"] in lines
     assert ["delivered", "sms", "de", "en", "fr"] in lines
-    assert len(lines) == 1 + len(SAMPLES) + 3
+    assert len(lines) == 1 + len(SAMPLES) + 6
 
 
 def test_all_are_well(preview):
@@ -78,9 +78,9 @@ def test_what_is_used_wrongly_is_2(preview):
 
 
 def test_what_cannot_be_shown_is_1_and_one_line(preview, make_app, tmp_path):
-    result = preview("created", "--channel", "sms")
+    result = preview("lost", "--channel", "sms")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: created.sms cannot be used: created.sms.txt\n"
+    assert result.stderr == "Error: lost.sms cannot be used: lost.sms.txt\n"
     assert preview("created", "--output", tmp_path / "no" / "file").exit_code == 1
     file = tmp_path / "words" / "en" / "created.mail.txt"
     file.parent.mkdir(parents=True)

@@ -6,6 +6,7 @@ from flask import Response
 
 from delivery.idempotency import transactional
 from delivery.notifications.queries import attempts_of
+from delivery.notifications.schemas import attempt_out
 from delivery.web import Blueprint, answer, caller, found, signed_in
 from delivery.web.paging import uuid_position, write_cursor
 from delivery.webhooks.access import webhook_for
@@ -16,7 +17,6 @@ from delivery.webhooks.schemas import (
     Redelivered,
     WebhookArgs,
     WebhookPage,
-    attempt_out,
     webhook_out,
 )
 
@@ -49,7 +49,7 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(200, OneWebhookOut)
 def show(row: Any) -> Response:
     """Read one webhook: the bytes that are signed, and each attempt."""
-    attempts = [attempt_out(attempt) for attempt in attempts_of(row.id)]
+    attempts = [attempt_out(attempt, staff=True) for attempt in attempts_of(row.id)]
     return answer({**webhook_out(row), "body": row.body, "attempts_made": attempts})
 
 
