@@ -88,7 +88,7 @@ def _advice(check: Check, finding: Finding) -> str:
 
 def _line(check: Check, finding: Finding) -> str:
     advice = _advice(check, finding)
-    return f"{finding.level:<4}  {check.what:<12}  {finding.detail}" + (f"  -> {advice}" if advice else "")
+    return f"{finding.level:<4}  {check.what:<14}  {finding.detail}" + (f"  -> {advice}" if advice else "")
 
 
 def _as_dict(check: Check, finding: Finding) -> dict[str, str]:
