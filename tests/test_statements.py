@@ -46,9 +46,9 @@ BUDGETS = {
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (7, 200),
-    "users.delete": (30, 204),
+    "users.delete": (31, 204),
     "privacy.export": (21, 200),
-    "privacy.erase": (30, 204),
+    "privacy.erase": (31, 204),
     # Wanted, former and invited addresses are one each.
     "privacy.erase_recipient": (14, 202),
     "privacy.index": (2, 200),

@@ -1,6 +1,7 @@
 """Lanes: in order, but nothing that is stale stands in the way of news."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from delivery.notifications import jobs as drains
 from delivery.notifications.channels import Defer, Failure, Letter
 from delivery.notifications.held import Result
 from delivery.notifications.registry import each
-from delivery.notifications.states import HOLD_SECONDS, STALE_SECONDS, Channel, Outcome
+from delivery.notifications.states import HOLD_SECONDS, SMS_LIFE_SECONDS, STALE_SECONDS, Channel, Outcome
 from tests.notifications.conftest import ONCE, REPEATABLE, WEBHOOK, new_message
 
 
@@ -119,12 +120,14 @@ def test_quiet_hours_put_a_message_off_and_newer_news_supersedes_it(outbox, news
     assert (outbox.states(), outbox.mail.sent[0][0]) == (["superseded", "sent"], new)
 
 
-def test_a_message_put_off_beyond_its_life_is_dead(outbox):
+def test_a_message_that_was_put_off_lives_as_long_from_then_on(outbox):
     [identity] = outbox.add_many(1, channel=Channel.SMS)
-    until = outbox.row(identity).expires_at
+    until = outbox.row(identity).expires_at + timedelta(hours=5)
     outbox.composers[ONCE] = each(lambda _: Defer("quiet_hours", until))
     drains.deliver("sms", seconds=5)
-    assert (outbox.row(identity).state, outbox.row(identity).error_class) == ("dead", "quiet_hours")
+    row = outbox.row(identity)
+    assert (row.state, row.error_class, row.next_at) == ("pending", "quiet_hours", until)
+    assert row.expires_at == until + timedelta(seconds=SMS_LIFE_SECONDS)
 
 
 def test_mails_about_an_account_pass_each_other_but_supersede_nothing(outbox):

@@ -10,6 +10,7 @@ from delivery.database import db, transaction
 from delivery.notifications import jobs
 from delivery.notifications.channels import Failure, Letter
 from delivery.notifications.models import OutboxMessage
+from delivery.notifications.registry import each
 from delivery.notifications.services import add
 from tests.deliveries.test_pages import pages
 from tests.notifications.conftest import Outbox, new_message, put
@@ -163,7 +164,7 @@ def test_a_message_tells_of_its_attempts_and_why_it_was_not_sent(app, people, mi
     with app.app_context():
         outbox = Outbox(app)
         outbox.mail.failures += [Failure("smtp_550", "no user ***", permanent=True)] * 2
-        outbox.composers["created"] = lambda _: Letter("a@b.example", "x")
+        outbox.composers["created"] = each(lambda _: Letter("a@b.example", "x"))
         jobs.deliver("mail", seconds=20)
     message = told(api)[0]
     assert (message["state"], message["next_at"]) == ("failed", None)
