@@ -33,7 +33,7 @@ BEFORE_PICK_UP = {"draft", "pending", "assigned", "cancelled"}
 MAY_COME_TWICE = {"reset_password", "webhook_disabled", "webhook"}
 SETTLED = {"sent", "delivered", "failed", "dead", "uncertain", "suppressed", "superseded", "cancelled"}
 OPEN = {"pending", "sending"}
-HAND_OFF_SIZE = {"mail": 10, "sms": 1}
+HAND_OFF_SIZE = {"mail": 10, "sms": 8}
 SLOWEST_ANSWER_SECONDS = 10.0
 # With nobody but the wake to start a worker.
 PROMPT_SECONDS = 8.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from delivery.deliveries import messages, states
+from delivery.deliveries import states, told
 from tests.faults import __main__ as command
 from tests.faults import campaign, checks, plan, rules
 from tests.faults.hooks import Folder
@@ -67,7 +67,7 @@ def test_a_point_is_reached_as_often_as_it_was_armed(tmp_path):
 def test_the_table_of_who_is_told_agrees_with_the_product():
     theirs = {
         str(event): {audience: tuple(map(str, channels)) for audience, channels in row.items()}
-        for event, row in messages.TOLD.items()
+        for event, row in told.TOLD.items()
     }
     assert theirs == rules.TOLD
 

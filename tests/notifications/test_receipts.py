@@ -214,7 +214,8 @@ def test_where_twilio_does_not_send_nobody_calls(make_texts, missing):
     ("form", "status"),
     [
         ({"MessageSid": "SM1", "MessageStatus": "delivered"}, 404),
-        ({}, 422),
+        ({}, 415),
+        ({"MessageStatus": "sent"}, 422),
         ({"MessageSid": "SM1"}, 422),
         ({"MessageSid": "a\0b", "MessageStatus": "sent"}, 422),
         ({"MessageSid": "SM1", "MessageStatus": "x" * 21}, 422),
