@@ -200,7 +200,7 @@ def break_workers(crowd, monkeypatch):
         crowd.customer.create(**crowd.delivery_body())
 
     with monkeypatch.context() as broken:
-        broken.setattr(registry, "composer", raises)
+        broken.setattr(registry, "composer", lambda _template: raises)
         again()
         drain(crowd.app, "mail")
     with crowd.app.app_context(), monkeypatch.context() as broken:

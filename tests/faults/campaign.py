@@ -14,7 +14,7 @@ from tests.faults import bugs
 from tests.faults.outside import outside
 from tests.faults.round import Lab, play
 from tests.faults.system import running
-from tests.servers.processes import adopt_orphans, end_descendants
+from tests.servers.processes import adopt_orphans, descendants, end_descendants
 
 BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 NAMED_AT_MOST = 20  # here; the report has all
@@ -27,6 +27,7 @@ PLANTED_SECONDS, PLANTED_KILLS = 8.0, 3
 def laboratory(database, *, pace="short", bug="", crons=1):
     """Yield a running lab; what it leaves behind is added to its `left` at the end."""
     adopt_orphans()
+    not_ours = descendants()
     with ExitStack() as stack:
         world = stack.enter_context(outside())
         lab = Lab(stack.enter_context(running(database, outside=world, pace=pace, bug=bug)), world, crons=crons)
@@ -34,7 +35,7 @@ def laboratory(database, *, pace="short", bug="", crons=1):
             yield lab
         finally:
             lab.left += [f"{name} had to be killed" for name in lab.close()]
-    lab.left += end_descendants()
+    lab.left += end_descendants(but=not_ours)
 
 
 def campaign(databases, *, kills, first_seed, say, minutes=None, pace="short", keep=None):

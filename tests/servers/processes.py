@@ -23,9 +23,9 @@ def alive(process):
         return False
 
 
-def end_descendants(*, grace=3.0):
-    """The command lines of our descendants that did not leave within `grace` seconds; they are killed."""
-    _, stayed = psutil.wait_procs(_descendants(), timeout=grace)
+def end_descendants(*, but=(), grace=3.0):
+    """The command lines of our descendants, `but` those, that did not leave within `grace` seconds; they are killed."""
+    _, stayed = psutil.wait_procs([one for one in descendants() if one not in but], timeout=grace)
     stayed = [process for process in stayed if alive(process)]
     lines = [" ".join(process.cmdline()) for process in stayed]
     for process in stayed:
@@ -33,5 +33,5 @@ def end_descendants(*, grace=3.0):
     return lines
 
 
-def _descendants():
+def descendants():
     return [process for process in psutil.Process(os.getpid()).children(recursive=True) if alive(process)]
