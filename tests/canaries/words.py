@@ -13,6 +13,7 @@ HARMLESS = {
     "List-Unsubscribe": "One-Click",
     "reason_code": "nobody_home",
     "events": "*",
+    "cursor": None,
     **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "overlap_seconds"), 3),
 }
 # Fields of text about a person, or that hold a secret: a word will do in each.
