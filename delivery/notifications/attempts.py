@@ -6,16 +6,36 @@ nothing any more. All times are the database's.
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, false, func, insert, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    String,
+    Text,
+    Update,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    column,
+    false,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from delivery import logs
-from delivery.database import db, now
+from delivery.database import backend, db, now
 from delivery.events import publish
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.held import ClaimedMessage, Result, still_held
@@ -33,17 +53,46 @@ _messages, _attempts = OutboxMessage.__table__, OutboxAttempt.__table__
 _m, _a = _messages.c, _attempts.c
 
 _NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "handoff_at": None}
-_REPORT: dict[str, Any] = {name: bindparam(name) for name in ("provider_ref", "error_class", "error")}
+_REPORT = ("provider_ref", "error_class", "error")
+# One row by one, for SQLite; to PostgreSQL go whole batches, as arrays.
+_REPORTED: dict[str, Any] = {name: bindparam(name) for name in _REPORT}
 _FINISH = (
     update(_messages)
     .where(_m.id == bindparam("message"))
-    .values(state=bindparam("new_state"), settled_at=now(), **_NO_LEASE, **_REPORT)
+    .values(state=bindparam("new_state"), settled_at=now(), **_NO_LEASE, **_REPORTED)
 )
 _END = (
     update(_attempts)
     .where(_a.message_id == bindparam("message"), _a.ended_at.is_(None))
-    .values(outcome=bindparam("new_outcome"), ended_at=now(), **_REPORT)
+    .values(outcome=bindparam("new_outcome"), ended_at=now(), **_REPORTED)
 )
+
+
+def _finish_all() -> Select[Any]:
+    """Build the statement that finishes a batch, attempts included, where the worker still holds it (PostgreSQL)."""
+    kinds: dict[str, Any] = {"id": Uuid(), "token": Uuid(), "state": String(), "outcome": String()}
+    kinds |= {"provider_ref": String(), "error_class": String(), "error": Text()}
+    arrays = (bindparam(f"{name}s", type_=ARRAY(kind)) for name, kind in kinds.items())
+    rows = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in kinds.items()))
+    given = select(rows.render_derived(name="rows")).cte("given")
+    report = {name: given.c[name] for name in _REPORT}
+    finished = (
+        update(_messages)
+        .where(_m.id == given.c.id, _m.lease_token == given.c.token)
+        .values(state=given.c.state, settled_at=now(), **_NO_LEASE, **report)
+        .returning(_m.id)
+        .cte("finished")
+    )
+    ended = (
+        update(_attempts)
+        .where(_a.message_id == finished.c.id, given.c.id == finished.c.id, _a.ended_at.is_(None))
+        .values(outcome=given.c.outcome, ended_at=now(), **report)
+        .cte("ended")
+    )
+    return select(finished.c.id).add_cte(ended)
+
+
+_FINISH_ALL = _finish_all()
 
 
 def new_lease() -> dict[str, Any]:
@@ -51,47 +100,51 @@ def new_lease() -> dict[str, Any]:
     return {"lease_until": now(plus=LEASE_SECONDS), "next_at": now(plus=LEASE_SECONDS)}
 
 
+def _handed_off(held: ColumnElement[bool]) -> Update:
+    begun = {"handoff_at": now(), "attempts": _m.attempts + 1, "provider": bindparam("with_provider")}
+    return update(_messages).where(held).values(**begun, **new_lease()).returning(_m.id)
+
+
+def _begun(ids: Any) -> Insert:
+    # n is not `attempts`: an attempt that was released is on record, but was not spent.
+    latest = select(func.max(_a.n)).where(_a.message_id == ids.c.id).scalar_subquery()
+    provider = bindparam("with_provider", type_=String)
+    rows = select(ids.c.id, func.coalesce(latest, 0) + 1, now(), now(), provider)
+    return insert(_attempts).from_select(["message_id", "n", "started_at", "handoff_at", "provider"], rows)
+
+
+_ARE_GIVEN = and_(
+    _m.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+    _m.lease_token == any_(bindparam("tokens", type_=ARRAY(Uuid()))),
+)
+# Both tables in one statement, and one statement for batches of all sizes (PostgreSQL).
+_HAND_OFF_ALL = _begun(_handed_off(_ARE_GIVEN).cte("held")).returning(_a.message_id)
+
+
 def hand_off(messages: Sequence[ClaimedMessage], *, provider: str) -> list[ClaimedMessage]:
     """Begin an attempt of each: from the commit on, the provider may have it. Return those that are still ours.
 
     Their leases begin anew.
     """
-    statement = (
-        update(_messages)
-        .where(still_held(messages))
-        .values(handoff_at=now(), attempts=_m.attempts + 1, provider=provider, **new_lease())
-        .returning(_m.id)
-    )
-    held = set(db.session.execute(statement).scalars())
-    if held:
-        _begin(held, provider=provider)
+    if backend() == "postgresql":
+        given = {"ids": [one.id for one in messages], "tokens": list({one.lease_token for one in messages})}
+        held = set(db.session.execute(_HAND_OFF_ALL, {**given, "with_provider": provider}).scalars())
+    else:
+        held = set(db.session.execute(_handed_off(still_held(messages)), {"with_provider": provider}).scalars())
+        db.session.execute(_begun(select(_m.id).where(_m.id.in_(held)).subquery()), {"with_provider": provider})
     return [replace(message, attempts=message.attempts + 1) for message in messages if message.id in held]
-
-
-def _begin(ids: Iterable[UUID], *, provider: str) -> None:
-    # n is not `attempts`: an attempt that was released is on record, but was not spent.
-    latest = select(func.max(_a.n)).where(_a.message_id == _m.id).scalar_subquery()
-    rows = select(_m.id, func.coalesce(latest, 0) + 1, now(), now(), literal(provider)).where(_m.id.in_(ids))
-    columns = ["message_id", "n", "started_at", "handoff_at", "provider"]
-    db.session.execute(insert(_attempts).from_select(columns, rows))
 
 
 def settle(results: Sequence[Result]) -> set[UUID]:
     """Write down what came of messages; return the ids of those that are no longer ours, which are left alone."""
-    if not results:
-        return set()
-    held = _lock([result.message for result in results])
-    ours = [result for result in results if result.message.id in held]
-    if finished := [_finish(result) for result in ours if result.message.after(result.outcome)[1] is None]:
-        db.session.connection().execute(_FINISH, finished)
-    states = {result.message.id: _try_again(result) or result.message.after(result.outcome)[0] for result in ours}
-    if ours:
-        db.session.connection().execute(_END, [_end(result) for result in ours])
-    for result in ours:
-        _log(result)
-        if result.outcome is not Outcome.DEFERRED:
-            publish(fact(result.message, states[result.message.id], error_class=result.error_class))
-    return {result.message.id for result in results} - held
+    states = _finish([result for result in results if result.message.after(result.outcome)[1] is None])
+    states |= _try_again([result for result in results if result.message.after(result.outcome)[1] is not None])
+    for result in results:
+        if result.message.id in states:
+            _log(result)
+            if result.outcome is not Outcome.DEFERRED:
+                publish(fact(result.message, states[result.message.id], error_class=result.error_class))
+    return {result.message.id for result in results} - states.keys()
 
 
 def fact(message: Any, state: str, *, error_class: str | None) -> MessageSettled | AttemptFailed:
@@ -121,11 +174,37 @@ def _log(result: Result) -> None:
         )
 
 
+def _finish(results: Sequence[Result]) -> dict[UUID, MessageState]:
+    """Settle for good; return the states of those that were still ours."""
+    if not results:
+        return {}
+    states = {result.message.id: result.message.after(result.outcome)[0] for result in results}
+    if backend() == "postgresql":
+        held: Collection[UUID] = db.session.execute(_FINISH_ALL, _arrays(results)).scalars().all()
+    else:
+        held = _lock([result.message for result in results])
+        ours = [result for result in results if result.message.id in held]
+        if ours:
+            db.session.connection().execute(_FINISH, [_final(result) for result in ours])
+            db.session.connection().execute(_END, [_end(result) for result in ours])
+    return {identity: states[identity] for identity in held}
+
+
+def _arrays(results: Sequence[Result]) -> dict[str, list[Any]]:
+    return {
+        "ids": [result.message.id for result in results],
+        "tokens": [result.message.lease_token for result in results],
+        "states": [result.message.after(result.outcome)[0] for result in results],
+        "outcomes": [result.outcome for result in results],
+        **{f"{name}s": [getattr(result, name) for result in results] for name in _REPORT},
+    }
+
+
 def _lock(messages: Sequence[ClaimedMessage]) -> set[UUID]:
     return set(db.session.execute(select(_m.id).where(still_held(messages)).with_for_update()).scalars())
 
 
-def _finish(result: Result) -> dict[str, Any]:
+def _final(result: Result) -> dict[str, Any]:
     state, _ = result.message.after(result.outcome)
     return {"message": result.message.id, "new_state": state, **_report(result)}
 
@@ -135,15 +214,23 @@ def _end(result: Result) -> dict[str, Any]:
 
 
 def _report(result: Result) -> dict[str, str | None]:
-    return {"provider_ref": result.provider_ref, "error_class": result.error_class, "error": result.error}
+    return {name: getattr(result, name) for name in _REPORT}
 
 
-def _try_again(result: Result) -> MessageState | None:
-    """Put the message back for its next attempt, where there is one; what would then be too late is dead now."""
+def _try_again(results: Sequence[Result]) -> dict[UUID, MessageState]:
+    """Put messages back for their next attempts; return the states of those that were still ours."""
+    held = _lock([result.message for result in results]) if results else set()
+    ours = [result for result in results if result.message.id in held]
+    states = {result.message.id: _later(result) for result in ours}
+    if ours:
+        db.session.connection().execute(_END, [_end(result) for result in ours])
+    return states
+
+
+def _later(result: Result) -> MessageState:
+    """Put a message back; what would be too late at its next attempt is dead now."""
     _, base = result.message.after(result.outcome)
-    if base is None:
-        return None
-    due = result.until or now(plus=_wait(base, retry_after=result.retry_after_seconds))
+    due = result.until or now(plus=_wait(base or 0, retry_after=result.retry_after_seconds))
     too_late = _m.expires_at <= due if result.until is None else false()
     statement = (
         update(_messages)

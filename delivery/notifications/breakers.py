@@ -45,9 +45,12 @@ def _to_endpoint(message: ClaimedMessage) -> bool:
     return message.channel == Channel.WEBHOOK
 
 
+_STANDS = select(_b.failures, (_b.paused_until > now()).label("paused")).where(_b.key == bindparam("of"))
+
+
 def most_at_once(key: str, *, limit: int) -> int:
     """Return how many messages a provider may be given now: none while it is paused, one after that, else `limit`."""
-    row = reader().execute(select(_b.failures, (_b.paused_until > now()).label("paused")).where(_b.key == key)).first()
+    row = reader().execute(_STANDS, {"of": key}).first()
     if row is None or row.failures < BREAKER_FAILURES:
         return limit
     return 0 if row.paused else 1
@@ -75,9 +78,15 @@ def count(results: Iterable[Result], *, provider: str) -> set[str]:
     return opened
 
 
+_CLOSE = (
+    update(_breakers)
+    .where(_b.key == bindparam("of"), _b.failures > 0)
+    .values(failures=0, paused_until=None, changed_at=now())
+)
+
+
 def _close(key: str) -> None:
-    closed = {"failures": 0, "paused_until": None, "changed_at": now()}
-    db.session.execute(update(_breakers).where(_b.key == key, _b.failures > 0).values(closed))
+    db.session.execute(_CLOSE, {"of": key})
 
 
 def _add(key: str, failures: int) -> int:
