@@ -5,7 +5,7 @@ One thread talks to the database, others to the provider: while some letters are
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -81,6 +81,7 @@ class _Drain:
     results: list[Result] = field(default_factory=list)
     verdicts: list[Result] = field(default_factory=list)
     unsent: list[ClaimedMessage] = field(default_factory=list)
+    words: wording.Ahead = field(default_factory=wording.Ahead)
     turns: int = 0
     probing: bool = False
     provider_down: bool = False
@@ -92,7 +93,7 @@ class _Drain:
             while self._going_on() and (self._something_to_send() or self.under_way):
                 if not self.waiting or self.under_way or self._connect():
                     self._hand_off()
-                    self._gather(len(self.under_way) // 2 if self.waiting else 0)
+                    self._gather(len(self.under_way) // 5 if self.waiting else 0)
         finally:
             self._put_back()
         return self._out_of_time() and not self.provider_down
@@ -142,7 +143,7 @@ class _Drain:
         few = self.waiting[: self.transport.hand_off_size - len(self.under_way)]
         if not (few or self.results or self.verdicts):
             return
-        letters = self._word(few)
+        letters = self._word(len(few))
         lease_end = time.monotonic() + attempts.LEASE_SECONDS - LEASE_MARGIN_SECONDS
         given = self._settling(lambda: self._give([message for message in few if message.id in letters]))
         if given is None:
@@ -176,9 +177,9 @@ class _Drain:
             attempts.release(messages, wait_seconds=BUSY_SECONDS)
         self.waiting = [message for message in self.waiting if message not in messages]
 
-    def _word(self, messages: Sequence[ClaimedMessage]) -> dict[UUID, Letter]:
+    def _word(self, count: int) -> dict[UUID, Letter]:
         letters = {}
-        for message, made in wording.worded(messages):
+        for message, made in self.words.worded(self.waiting, count):
             if isinstance(made, Letter):
                 letters[message.id] = made
             else:
