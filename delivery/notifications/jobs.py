@@ -5,7 +5,7 @@ One thread talks to the database, others to the provider: while some letters are
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,7 @@ from delivery import logs
 from delivery.database import transaction
 from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, breakers, claims, registry, wording
-from delivery.notifications.channels import (
-    Failure,
-    Letter,
-    Transport,
-    Unreachable,
-    printable,
-    without_address,
-)
+from delivery.notifications.channels import Failure, Letter, Transport, Unreachable, printable, without_address
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import BREAKER_SECONDS, LADDERS, Channel, Outcome
 from delivery.notifications.wording import DATABASE_DOWN
@@ -83,6 +76,7 @@ class _Drain:
     unsent: list[ClaimedMessage] = field(default_factory=list)
     words: wording.Ahead = field(default_factory=wording.Ahead)
     turns: int = 0
+    more: bool = False
     probing: bool = False
     provider_down: bool = False
     wait_seconds: float = 0.0
@@ -93,7 +87,8 @@ class _Drain:
             while self._going_on() and (self._something_to_send() or self.under_way):
                 if not self.waiting or self.under_way or self._connect():
                     self._hand_off()
-                    self._gather(len(self.under_way) // 5 if self.waiting else 0)
+                    self.words.look(self.waiting[: 2 * self.transport.hand_off_size])
+                    self._gather(len(self.under_way) // 5 if self.waiting or self.more else 0)
         finally:
             self._put_back()
         return self._out_of_time() and not self.provider_down
@@ -105,7 +100,7 @@ class _Drain:
         return not self.provider_down and not self._out_of_time()
 
     def _something_to_send(self) -> bool:
-        if not self.waiting and not (self.probing and self.under_way):
+        if not (self.waiting or (self.probing and self.under_way)):
             if self.probing:
                 self._settling(lambda: None)
             limit = breakers.most_at_once(self._breaker, limit=BATCH_SIZE)
@@ -122,7 +117,7 @@ class _Drain:
         """Claim the oldest and the newest in turn, so that news does not wait behind a long queue."""
         newest = self.turns % 2 == 1
         self.waiting = self._settling(lambda: claims.claim(self.channel, limit=limit, newest=newest)) or []
-        self.turns += 1
+        self.turns, self.more = self.turns + 1, len(self.waiting) == limit
         if not self.probing and len(self.waiting) >= min(limit, self.transport.hand_off_size):
             alarm.wake(self.channel)  # enough for another worker
 
@@ -143,7 +138,7 @@ class _Drain:
         few = self.waiting[: self.transport.hand_off_size - len(self.under_way)]
         if not (few or self.results or self.verdicts):
             return
-        letters = self._word(len(few))
+        letters = self._word(few)
         lease_end = time.monotonic() + attempts.LEASE_SECONDS - LEASE_MARGIN_SECONDS
         given = self._settling(lambda: self._give([message for message in few if message.id in letters]))
         if given is None:
@@ -177,9 +172,9 @@ class _Drain:
             attempts.release(messages, wait_seconds=BUSY_SECONDS)
         self.waiting = [message for message in self.waiting if message not in messages]
 
-    def _word(self, count: int) -> dict[UUID, Letter]:
+    def _word(self, messages: Sequence[ClaimedMessage]) -> dict[UUID, Letter]:
         letters = {}
-        for message, made in self.words.worded(self.waiting, count):
+        for message, made in self.words.worded(messages):
             if isinstance(made, Letter):
                 letters[message.id] = made
             else:

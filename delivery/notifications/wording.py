@@ -20,36 +20,43 @@ logger = logging.getLogger(__name__)
 
 # Words that are older are found anew: who has just opted out must not be written to.
 FRESH_SECONDS = 0.5
-MOST_AHEAD = 50
 # No message is to blame for these.
 DATABASE_DOWN = (OperationalError, InterfaceError, PoolTimeoutError)
 
 
 class Ahead:
-    """Words for the messages that are next, for more at a time as long as they are used while they are fresh.
+    """Words for the messages that are next, found while the provider has others in hand, and kept while fresh.
 
-    Looking things up for fifty costs hardly more than for five. Text messages are counted when they are worded: none
-    ahead.
+    Looking things up for twenty costs hardly more than for five. Text messages are counted when they are worded, so
+    for none of them is this done ahead.
     """
 
-    _made: dict[UUID, Letter | Result]
+    _made: dict[UUID, tuple[float, Letter | Result]]
 
     def __init__(self) -> None:
-        self._made, self._count, self._end = {}, 0, 0.0
+        self._made = {}
 
-    def worded(self, waiting: Sequence[ClaimedMessage], count: int) -> list[tuple[ClaimedMessage, Letter | Result]]:
-        """Take the first `count` of those that wait, in words."""
-        few = waiting[:count]
-        fresh = time.monotonic() < self._end
-        if few and (not fresh or any(message.id not in self._made for message in few)):
-            self._find(waiting, few, quick=fresh and not self._made)
-        return [(message, self._made.pop(message.id)) for message in few]
+    def look(self, messages: Sequence[ClaimedMessage]) -> None:
+        """Find words for messages that will be next, unless half of them have some."""
+        if messages and messages[0].channel != Channel.SMS:
+            self._forget_old()
+            if sum(message.id in self._made for message in messages) < len(messages) / 2:
+                self._find(messages)
 
-    def _find(self, waiting: Sequence[ClaimedMessage], few: Sequence[ClaimedMessage], *, quick: bool) -> None:
-        at_most = len(few) if few[0].channel == Channel.SMS else MOST_AHEAD
-        self._count = min(max(2 * self._count if quick else 0, len(few)), at_most)
-        self._end = time.monotonic() + FRESH_SECONDS
-        self._made = {message.id: made for message, made in worded(waiting[: self._count])}
+    def worded(self, messages: Sequence[ClaimedMessage]) -> list[tuple[ClaimedMessage, Letter | Result]]:
+        """Return messages in words that are fresh."""
+        self._forget_old()
+        self._find(messages)
+        return [(message, self._made.pop(message.id)[1]) for message in messages]
+
+    def _forget_old(self) -> None:
+        moment = time.monotonic()
+        self._made = {identity: kept for identity, kept in self._made.items() if kept[0] > moment}
+
+    def _find(self, messages: Sequence[ClaimedMessage]) -> None:
+        end = time.monotonic() + FRESH_SECONDS
+        for message, made in worded([message for message in messages if message.id not in self._made]):
+            self._made[message.id] = end, made
 
 
 def worded(messages: Sequence[ClaimedMessage]) -> Iterator[tuple[ClaimedMessage, Letter | Result]]:
