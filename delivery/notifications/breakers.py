@@ -67,10 +67,10 @@ def count(results: Iterable[Result], *, provider: str) -> set[str]:
             key = key_of(result.message, provider=provider)
             worked, failures = streaks.get(key, (False, 0))
             streaks[key] = (worked, failures + 1) if result.outcome in FAILURES else (True, 0)
-    opened = set()
+    opened, failing = set(), _failing([key for key, (worked, _) in streaks.items() if worked])
     # In one order, so that two workers do not wait for each other.
     for key, (worked, failures) in sorted(streaks.items()):
-        if worked:
+        if worked and key in failing:
             _close(key)
         if failures and _add(key, failures) >= BREAKER_FAILURES:
             _put_off(key)
@@ -78,11 +78,17 @@ def count(results: Iterable[Result], *, provider: str) -> set[str]:
     return opened
 
 
+_FAILING = select(_b.key).where(_b.key.in_(bindparam("keys", expanding=True)), _b.failures > 0)
 _CLOSE = (
     update(_breakers)
     .where(_b.key == bindparam("of"), _b.failures > 0)
     .values(failures=0, paused_until=None, changed_at=now())
 )
+
+
+def _failing(keys: Sequence[str]) -> set[str]:
+    """Return those that failed last; next to always there is none."""
+    return set(db.session.execute(_FAILING, {"keys": keys}).scalars()) if keys else set()
 
 
 def _close(key: str) -> None:
@@ -151,22 +157,25 @@ def _take_turns(keys: Sequence[str]) -> None:
         db.session.execute(locks, {"keys": list(keys)})
 
 
+_PAUSED = select(_b.key, _b.paused_until).where(_b.key.in_(bindparam("keys", expanding=True)), _b.paused_until > now())
+_UNDER_WAY = (
+    select(_m.recipient_id, func.count())
+    .where(
+        _IS_WEBHOOK,
+        _m.recipient_id.in_(bindparam("endpoints", expanding=True)),
+        _m.state == literal_column("'sending'"),
+        _m.handoff_at.is_not(None),
+        _m.next_at > now(),  # the lease's end, by which the index leads past all that waits
+    )
+    .group_by(_m.recipient_id)
+)
+
+
 def _pauses(keys: Sequence[str]) -> Mapping[str, datetime]:
-    paused = select(_b.key, _b.paused_until).where(_b.key.in_(keys), _b.paused_until > now())
-    return dict(db.session.execute(paused).all())
+    return dict(db.session.execute(_PAUSED, {"keys": list(keys)}).all())
 
 
 def _under_way(messages: Sequence[ClaimedMessage]) -> dict[Any, int]:
     """Count what workers have in hand for these endpoints, by the index of open webhooks."""
-    counted = (
-        select(_m.recipient_id, func.count())
-        .where(
-            _IS_WEBHOOK,
-            _m.recipient_id.in_({message.recipient_id for message in messages}),
-            _m.state == literal_column("'sending'"),
-            _m.handoff_at.is_not(None),
-            _m.next_at > now(),  # the lease's end, by which the index leads past all that waits
-        )
-        .group_by(_m.recipient_id)
-    )
-    return dict(db.session.execute(counted).all())
+    endpoints = {message.recipient_id for message in messages}
+    return dict(db.session.execute(_UNDER_WAY, {"endpoints": list(endpoints)}).all())

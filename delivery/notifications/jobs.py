@@ -88,10 +88,15 @@ class _Drain:
                 if not self.waiting or self.under_way or self._connect():
                     self._hand_off()
                     self.words.look(self.waiting[: 2 * self.transport.hand_off_size])
-                    self._gather(len(self.under_way) // 5 if self.waiting or self.more else 0)
+                    self._gather(len(self.under_way) // self.share if self.waiting or self.more else 0)
         finally:
             self._put_back()
         return self._out_of_time() and not self.provider_down
+
+    @property
+    def share(self) -> int:
+        """Which part of what is under way is enough to go on with while others are handed off."""
+        return 5 if self.transport.concurrency == 1 else 2
 
     def _out_of_time(self) -> bool:
         return stopping() or time.monotonic() > self.end
