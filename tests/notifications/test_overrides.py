@@ -193,8 +193,8 @@ def test_the_doctor_tells_of_a_broken_template(put, folder, make_app):
     def finding(app):
         return next(line for line in run(app, "doctor").stdout.splitlines() if line[6:].startswith("templates"))
 
-    assert finding(make_app()).startswith("ok    templates     3 locales")
+    assert finding(make_app()).startswith("ok    templates       3 locales")
     put("en/created.mail.txt", "{{ nonsense }}")
     line = finding(make_app(TEMPLATES_FOLDER=str(folder)))
-    assert line.startswith("warn  templates     1 mistake, the first in en/created.mail.txt")
+    assert line.startswith("warn  templates       1 mistake, the first in en/created.mail.txt")
     assert "flask notifications preview --all" in line
