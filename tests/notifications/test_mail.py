@@ -55,6 +55,13 @@ def transport(connect):
     return connect()
 
 
+@pytest.fixture(params=[False, True], ids=["one by one", "in one piece"])
+def pipelining(smtp, request):
+    """Whether the server says that it takes several commands at once."""
+    smtp.pipelining = request.param
+    return request.param
+
+
 @pytest.fixture
 def trusted(smtp, monkeypatch):
     """Trust the server's certificate, as an operator would trust a company's own."""
@@ -104,6 +111,7 @@ def test_what_goes_over_the_wire_suits_every_server(smtp, transport):
     assert b"\n" not in mail.raw.replace(b"\r\n", b"")
 
 
+@pytest.mark.usefixtures("pipelining")
 def test_one_connection_carries_many_mails(smtp, transport):
     for _ in range(5):
         send(transport)
@@ -142,6 +150,7 @@ def test_no_value_begins_a_header_of_its_own(smtp, transport, evil):
 
 
 @pytest.mark.parametrize(("answer", "permanent"), [("550 5.1.1 No such user", True), ("450 4.2.0 Greylisted", False)])
+@pytest.mark.usefixtures("pipelining")
 def test_a_refused_recipient_is_told_from_a_busy_one(smtp, transport, answer, permanent):
     smtp.refuse_recipient(answer)
     failure = failure_of(transport)
@@ -151,6 +160,7 @@ def test_a_refused_recipient_is_told_from_a_busy_one(smtp, transport, answer, pe
 
 
 @pytest.mark.parametrize(("answer", "permanent"), [("554 5.7.1 Spam", True), ("451 4.3.0 Later", False)])
+@pytest.mark.usefixtures("pipelining")
 def test_a_refused_text_is_told_from_a_busy_server(smtp, transport, answer, permanent):
     smtp.refuse_data(answer)
     failure = failure_of(transport)
@@ -159,6 +169,7 @@ def test_a_refused_text_is_told_from_a_busy_server(smtp, transport, answer, perm
     assert len(smtp.received) == 1
 
 
+@pytest.mark.usefixtures("pipelining")
 def test_no_answer_after_the_final_dot_is_unknown(smtp, transport):
     smtp.drop_after_data()
     assert isinstance(failure_of(transport), Unknown)
@@ -172,6 +183,7 @@ def test_a_silent_server_after_the_final_dot_is_unknown(smtp, connect):
     assert isinstance(failure_of(connect(timeout_seconds=0.3)), Unknown)
 
 
+@pytest.mark.usefixtures("pipelining")
 def test_a_server_that_wants_no_more_of_a_connection_gets_a_new_one(smtp, transport):
     send(transport)
     transport._smtp.sock.shutdown(socket.SHUT_RDWR)
@@ -313,6 +325,66 @@ def test_nonsense_after_the_final_dot_is_unknown(breaking_server, connect):
     lines = [b"220 hi\r\n", b"250 hi\r\n", b"250 sender\r\n", b"250 recipient\r\n", b"354 go\r\n", b"what?\r\n"]
     transport = connect(port=breaking_server(*lines))
     assert isinstance(failure_of(transport, Letter("a@b.example", "", "")), Unknown)
+
+
+@pytest.fixture
+def piping_server():
+    """A server that takes commands in one piece: it answers the first piece with this, and hears on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        heard, threads = [], []
+
+        def serve(answers):
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"220 hi\r\n")
+                connection.recv(1000)
+                connection.sendall(b"250-hi\r\n250 PIPELINING\r\n")
+                for answer in answers:
+                    heard.append(connection.recv(1000))
+                    connection.sendall(answer)
+                heard.append(connection.recv(1000))
+
+        def start(*answers):
+            threads.append(threading.Thread(target=serve, args=(answers,)))
+            threads[-1].start()
+            return listener.getsockname()[1]
+
+        yield start, heard
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+TOGETHER = b"MAIL FROM:<no-reply@delivery.example>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class", "then"),
+    [
+        (b"550 no\r\n503 no sender\r\n503 no sender\r\n", "smtp_550", b"rset\r\n"),
+        (b"250 ok\r\n450 busy\r\n503 nobody\r\n", "smtp_450", b"rset\r\n"),
+        (b"250 ok\r\n250 ok\r\n451 later\r\n", "smtp_451", b"rset\r\n"),
+        # Some wait for a text although they refused its only reader: they get none, not even an empty one.
+        (b"250 ok\r\n550 nobody\r\n354 go\r\n", "smtp_550", b""),
+        (b"250 ok\r\n", "smtp_disconnected", b""),
+        (b"421 bye\r\n", "smtp_421", b""),
+    ],
+)
+def test_of_commands_in_one_piece_the_first_refusal_counts(piping_server, connect, answer, error_class, then):
+    start, heard = piping_server
+    transport = connect(port=start(answer), timeout_seconds=0.5)
+    failure = failure_of(transport, Letter("a@b.example", "text", ""))
+    assert (failure.error_class, isinstance(failure, Unknown)) == (error_class, False)
+    transport.close()
+    assert heard[0] == TOGETHER
+    assert heard[1].replace(b"quit\r\n", b"") == then
+
+
+def test_no_text_leaves_before_all_commands_are_answered(piping_server, connect):
+    start, heard = piping_server
+    transport = connect(port=start(b"250 ok\r\n250 ok\r\n354 go\r\n", b"250 taken\r\n"))
+    assert transport.send(uuid.uuid4(), Letter("a@b.example", "text", "")) == "taken"
+    assert heard[0] == TOGETHER
+    assert heard[1].endswith(b"\r\n.\r\n")
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])

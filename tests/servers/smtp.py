@@ -46,6 +46,7 @@ class SmtpServer:
         self.connections = 0
         self.logins = {}  # user -> password; empty: AUTH is neither offered nor asked for
         self.banner_delay = self.data_delay = 0.0  # seconds
+        self.pipelining = False  # offered or not (RFC 2920); taken always
         self.recipients, self.bodies, self.greetings = Script(), Script(), Script()
         self.tls, self.certificate = server_context(folder)
         self.port = self.tls_port = 0
@@ -78,6 +79,7 @@ class SmtpServer:
         self.logins.clear()
         self.connections = 0
         self.banner_delay = self.data_delay = 0.0
+        self.pipelining = False
         for script in (self.recipients, self.bodies, self.greetings):
             script.clear()
 
@@ -117,6 +119,10 @@ class Hooks:
 
     def __init__(self, server):
         self.server = server
+
+    async def handle_EHLO(self, _smtp, session, _envelope, hostname, answers):  # noqa: N802
+        session.host_name = hostname
+        return [*answers[:-1], "250-PIPELINING", answers[-1]] if self.server.pipelining else answers
 
     async def handle_MAIL(self, _smtp, session, envelope, address, options):  # noqa: N802  aiosmtpd's name
         if self.server.logins and not session.authenticated:

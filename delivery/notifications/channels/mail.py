@@ -1,7 +1,7 @@
 """Mail by SMTP: mime.py writes it, our own connection carries it, because the moment of truth matters.
 
 Until the final dot of DATA has left, a lost connection means: not sent. After it, and before the answer, nobody can
-tell (RFC 5321, 4.5.3.2.6 and RFC 1047). smtplib's sendmail hides that moment, so the commands are given one by one.
+tell (RFC 5321, 4.5.3.2.6 and RFC 1047). smtplib's sendmail hides that moment, so we give the commands ourselves.
 Flask-Mail's own connection has no time-out, and on Python 3.11 it does not verify certificates.
 """
 
@@ -18,7 +18,7 @@ from flask import Config
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable, mime
 from delivery.notifications.channels.smtp import SmtpClient
 
-POSITIVE, NEGATIVE, PERMANENT = 200, 400, 500
+POSITIVE, GO_ON, NEGATIVE, PERMANENT = 200, 354, 400, 500
 SERVICE_CLOSING = 421
 QUIT_SECONDS = 2
 # Our own credentials are refused (RFC 4954, 6): no letter is to blame, none will get through.
@@ -43,6 +43,7 @@ class SmtpTransport:
         self._timeout_seconds = timeout_seconds
         self._smtp: SmtpClient | None = None
         self._sent = 0  # over this connection
+        self._owed = 0  # answers to commands that were given ahead
         self._deadline = 0.0  # of connecting, or of sending a letter, connecting anew included
 
     @classmethod
@@ -72,7 +73,7 @@ class SmtpTransport:
             raise Unreachable("tls", f"No secure connection: {error.reason}") from error
         except (OSError, smtplib.SMTPException) as error:
             raise Unreachable("smtp_unreachable", type(error).__name__) from error
-        self._sent = 0
+        self._sent = self._owed = 0
 
     def _connect(self) -> SmtpClient:
         trust = self._trust if self._tls == "tls" else None
@@ -110,29 +111,44 @@ class SmtpTransport:
         address = mime.wire_address(letter.address)
         content = mime.write(letter, message_id=f"{message_id}@{self._domain}", sender=self._sender)
         self._deadline = time.monotonic() + self._timeout_seconds
-        self._begin()
-        self._command(lambda smtp: smtp.rcpt(address))
-        self._command(lambda smtp: smtp.docmd("DATA"))
+        self._begin(address)
+        self._command(lambda smtp: self._next(smtp) or smtp.rcpt(address))
+        self._command(lambda smtp: self._next(smtp) or smtp.docmd("DATA"))
         return _text(self._deliver(content)) or None
 
-    def _begin(self) -> None:
+    def _begin(self, address: str) -> None:
         """MAIL FROM; a server that only had enough of this connection gets a new one."""
         used = self._sent > 0
         try:
-            self._mail_from()
+            self._mail_from(address)
         except Unreachable:
             if not used:
                 raise
-            self._mail_from()
+            self._mail_from(address)
 
-    def _mail_from(self) -> None:
+    def _mail_from(self, address: str) -> None:
         self._open()
         try:
-            self._command(lambda smtp: smtp.mail(self._envelope_sender))
+            self._command(lambda smtp: self._envelope(smtp, address))
         except _Disconnected as error:
             raise Unreachable(error.error_class, error.message) from error
 
-    def _command(self, call: Callable[[smtplib.SMTP], tuple[int, bytes]]) -> None:
+    def _envelope(self, smtp: SmtpClient, address: str) -> tuple[int, bytes]:
+        """Give the first command, and with it the other two where the server takes them in one piece (RFC 2920)."""
+        if not smtp.has_extn("pipelining"):
+            return smtp.mail(self._envelope_sender)
+        smtp.send(f"MAIL FROM:<{self._envelope_sender}>\r\nRCPT TO:<{address}>\r\nDATA\r\n")
+        self._owed = 2
+        return smtp.getreply()
+
+    def _next(self, smtp: SmtpClient) -> tuple[int, bytes] | None:
+        """Return the next answer to what was given ahead; None: nothing was."""
+        if self._owed == 0:
+            return None
+        self._owed -= 1
+        return smtp.getreply()
+
+    def _command(self, call: Callable[[SmtpClient], tuple[int, bytes]]) -> None:
         """Give one command before the final dot: whatever goes wrong, the letter has not been sent."""
         try:
             code, answer = call(self._in_time())
@@ -177,15 +193,26 @@ class SmtpTransport:
             self._drop()
             return Unreachable(error_class, text)
         try:
+            self._hear_out()
             self._in_time().rset()
         except (OSError, smtplib.SMTPException):
             self._drop()
         return Failure(error_class, text, permanent=code >= PERMANENT)
 
+    def _hear_out(self) -> None:
+        """Hear what else was given ahead. A server that now waits for a mail will not get one, nor an empty one.
+
+        Raises:
+            SMTPServerDisconnected: it does.
+        """
+        while answer := self._next(self._in_time()):
+            if answer[0] == GO_ON:
+                raise smtplib.SMTPServerDisconnected
+
     def _drop(self) -> None:
         if self._smtp is not None:
             self._smtp.close()
-        self._smtp, self._sent = None, 0
+        self._smtp, self._sent, self._owed = None, 0, 0
 
 
 class _Disconnected(Failure):
