@@ -15,6 +15,7 @@ from flask_mail import Mail
 
 from delivery.notifications.channels import Failure, Letter, Unknown, Unreachable
 from delivery.notifications.channels.mail import SmtpTransport
+from tests.servers.waiting import wait_until
 
 LETTER = Letter(
     "grace@home.example",
@@ -342,6 +343,7 @@ def piping_server():
                 for answer in answers:
                     heard.append(connection.recv(1000))
                     connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
                 heard.append(connection.recv(1000))
 
         def start(*answers):
@@ -371,10 +373,11 @@ TOGETHER = b"MAIL FROM:<no-reply@delivery.example>\r\nRCPT TO:<a@b.example>\r\nD
 )
 def test_of_commands_in_one_piece_the_first_refusal_counts(piping_server, connect, answer, error_class, then):
     start, heard = piping_server
-    transport = connect(port=start(answer), timeout_seconds=0.5)
+    transport = connect(port=start(answer))
     failure = failure_of(transport, Letter("a@b.example", "text", ""))
     assert (failure.error_class, isinstance(failure, Unknown)) == (error_class, False)
     transport.close()
+    wait_until(lambda: len(heard) == 2, what="the end of the conversation")
     assert heard[0] == TOGETHER
     assert heard[1].replace(b"quit\r\n", b"") == then
 
@@ -383,7 +386,7 @@ def test_no_text_leaves_before_all_commands_are_answered(piping_server, connect)
     start, heard = piping_server
     transport = connect(port=start(b"250 ok\r\n250 ok\r\n354 go\r\n", b"250 taken\r\n"))
     assert transport.send(uuid.uuid4(), Letter("a@b.example", "text", "")) == "taken"
-    assert heard[0] == TOGETHER
+    assert (heard[0], len(heard)) == (TOGETHER, 2)
     assert heard[1].endswith(b"\r\n.\r\n")
 
 
