@@ -158,7 +158,7 @@ def lanes_in_order(record):
     lanes, first = defaultdict(list), set()
     for one in sorted(record.received, key=lambda one: one.at):
         row = rows.get(one.id) or rows.get(one.sid)
-        if row and row["delivery_id"] and row["id"] not in first:
+        if row and row["delivery_id"] and row["id"] not in first and not facts.given_up(record, row):
             first.add(row["id"])
             lanes[facts.lane(row)].append(row["seq"])
     for lane, came in lanes.items():

@@ -83,6 +83,11 @@ def excused(record, identity):
     return killers(record, identity) or bad & set(record.misdeeds)
 
 
+def given_up(record, row):
+    """A text whose provider hung: we gave it up as uncertain, and when it was taken after all, others had passed it."""
+    return row["state"] == "uncertain" and ("sms_hang", address(record, row)) in record.misdeeds
+
+
 def unanswered(record, row):
     if row["channel"] == "mail":
         return ("smtp_drop", row["id"]) in record.misdeeds

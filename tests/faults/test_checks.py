@@ -94,3 +94,12 @@ def test_every_check_has_a_forgery():
 def test_what_cannot_be_helped_is_forgiven(record, forge):
     forge(record)
     assert found(record) == set()
+
+
+@pytest.mark.parametrize("hung", [True, False])
+def test_a_text_that_was_given_up_may_be_taken_late_and_no_other(record, hung):
+    record.messages.append(message("m6", 5, "delivered", channel="sms", provider_ref="SM2"))
+    record.received.append(Received("sms", 5.0, "+12025550001", text=f"{NUMBER} has arrived.", sid="SM2"))
+    record.messages[3]["state"] = "uncertain"
+    record.misdeeds += [("sms_hang", "+12025550001")] * hung
+    assert bool(list(checks.lanes_in_order(record))) is not hung

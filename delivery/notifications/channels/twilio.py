@@ -14,6 +14,7 @@ from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioS
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
+from twilio.rest.api.v2010.account import message as _message  # noqa: F401  else the first text of each process loads it
 from urllib3.exceptions import NewConnectionError
 
 from delivery.notifications.channels import Failure, Found, Letter, Unknown, Unreachable
