@@ -207,10 +207,10 @@ def be_uncertain_of_what_was_answered(record):
 
 def be_uncertain_of_more_than_were_in_hand(record):
     row(record, "m4").update(state="uncertain", error_class="worker_lost")
-    record.messages.append(
-        message("m6", 4, "out_for_delivery", channel="sms", state="uncertain", error_class="worker_lost")
-    )
-    record.handed_off.append({"pid": 7, "at": 1.0, "ids": ["m4", "m6"]})
+    others = [f"m{number}" for number in range(10, 18)]
+    lost = {"channel": "sms", "state": "uncertain", "error_class": "worker_lost"}
+    record.messages += [message(one, 4, "out_for_delivery", **lost) for one in others]
+    record.handed_off.append({"pid": 7, "at": 1.0, "ids": ["m4", *others]})
     record.kills.append({"name": "sent", "pid": 7, "at": 1.5})
 
 
