@@ -111,7 +111,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         receiver, size = self.server.receiver, int(self.headers.get("Content-Length", 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Received(self.path, headers, self.rfile.read(size), time.time())
+        body = self.rfile.read(size)
+        if len(body) < size:  # whoever sent it was killed over it: no server would take it for a request
+            self.close_connection = True
+            return
+        request = Received(self.path, headers, body, time.time())
         receiver.requests.append(request)
         fault = receiver.script.take(self.path)
         receiver.stopping.wait(receiver.delay)
