@@ -67,6 +67,8 @@ def _messages(fact: DeliveryCreated | DeliveryMoved | DeliveryEdited, event: str
                 locale=None if audience == SENDER else fact.recipient_locale,
                 delivery_id=fact.delivery_id,
                 seq=fact.seq,
+                # That something was edited does not make it stale that nobody was at home.
+                topic=":edits" if event == UPDATED else "",
             )
 
 
@@ -162,7 +164,8 @@ def _verdict(one: _Addressed, wishes: Wishes, *, silent: bool, moment: datetime)
     if silent:
         return Suppress("opted_out")
     switches = {"delivery": one.row.notifications or {}, "person": wishes.cells}
-    if reason := told.why_not(message.event, message.audience, message.channel, **switches):
+    stands_in = "instead_of" in message.data
+    if reason := told.why_not(message.event, message.audience, message.channel, **switches, stands_in=stands_in):
         return Suppress(reason)
     if until := _quiet_until(message, wishes, moment):
         return Defer("quiet_hours", until)

@@ -65,10 +65,13 @@ def switched_on(event: str, *, delivery: Switches, sender: Switches) -> Iterator
                 yield audience, channel
 
 
-def why_not(event: str, audience: str, channel: str, *, delivery: Switches, person: Switches) -> str | None:
+def why_not(
+    event: str, audience: str, channel: str, *, delivery: Switches, person: Switches, stands_in: bool = False
+) -> str | None:
     """Return why a message is not to be sent, in one word for machines; None: it is on.
 
-    Off, said by either, goes before on, said by the other.
+    Off, said by either, goes before on, said by the other. What stands in for a message of another channel is on
+    unless somebody said that it is off.
     """
     own = delivery.get("events", NONE).get(event, NONE).get(audience, NONE).get(channel)
     if own is None:
@@ -76,5 +79,5 @@ def why_not(event: str, audience: str, channel: str, *, delivery: Switches, pers
     if own is False:
         return "delivery_switch"
     wish = person.get(event, NONE).get(audience, NONE).get(channel)
-    on = wish if wish is not None else own or is_default(event, audience, channel)
+    on = wish if wish is not None else own or stands_in or is_default(event, audience, channel)
     return None if on else "preference"

@@ -66,7 +66,8 @@ def count(results: Iterable[Result], *, provider: str) -> set[str]:
         if result.outcome in FAILURES | WORKING:
             key = key_of(result.message, provider=provider)
             worked, failures = streaks.get(key, (False, 0))
-            streaks[key] = (worked, failures + 1) if result.outcome in FAILURES else (True, 0)
+            failed = result.outcome in FAILURES and not result.of_recipient
+            streaks[key] = (worked, failures + 1) if failed else (True, 0)
     opened, failing = set(), _failing([key for key, (worked, _) in streaks.items() if worked])
     # In one order, so that two workers do not wait for each other.
     for key, (worked, failures) in sorted(streaks.items()):

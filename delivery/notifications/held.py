@@ -60,6 +60,8 @@ class Result:
     error_class: str | None = None
     error: str | None = None
     retry_after_seconds: float | None = None
+    # A failure that says nothing against the provider: it answers, and does not want this recipient now.
+    of_recipient: bool = False
     # When it was put off to, where it was.
     until: datetime | None = None
 

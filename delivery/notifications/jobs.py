@@ -263,13 +263,16 @@ class _Drain:
         if isinstance(failure, Unreachable):
             self.provider_down = True
             # The others wait as long as one that failed once; no attempt of theirs is spent.
-            self.wait_seconds = failure.retry_after_seconds or LADDERS[Channel(message.channel)][1]
+            # No longer than a breaker's pause: what the provider asked for may be more than they have left to live.
+            asked = failure.retry_after_seconds or LADDERS[Channel(message.channel)][1]
+            self.wait_seconds = min(asked, BREAKER_SECONDS)
         return Result(
             message,
             failure.outcome,
             error_class=failure.error_class,
             error=failure.message,
             retry_after_seconds=failure.retry_after_seconds,
+            of_recipient=failure.of_recipient,
         )
 
     def _put_back(self) -> None:

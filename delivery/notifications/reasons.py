@@ -56,11 +56,14 @@ WORDS: dict[str, str] = {
 }
 # What providers call it begins with their name; the longest beginning that fits counts.
 FAMILIES: dict[str, str] = {
+    "smtp_no_answer": "the mail server had all of it and did not answer",
+    "twilio_no_answer": "Twilio had all of it and did not answer",
+    "sns_no_answer": "AWS SNS had all of it and did not answer",
     "smtp_": "the mail server cannot be reached or did not go on",
     "smtp_4": "the mail server did not take it for now",
     "smtp_5": "the mail server does not take it",
     "sns_": "AWS SNS did not take it",
-    "twilio_": "Twilio did not take it",
+    "twilio_": "Twilio's answer",
     "http_": "the endpoint did not take it",
 }
 

@@ -63,7 +63,7 @@ def take(
         NotFound: there is no such message, or no more.
     """
     row = _locked(message_id)
-    if row is None:
+    if row is None or row.channel != Channel.SMS:
         raise NotFound
     said = {"message_id": message_id, "provider_ref": provider_ref, "status": status, "error_code": error_code}
     new = upsert(_receipts).values(id=new_id(), source=source, at=now(), **said).on_conflict_do_nothing()

@@ -54,6 +54,8 @@ class NewMessage:
     seq: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     body: str | None = None
+    # News of one topic makes none of another stale.
+    topic: str = ""
     resend_of: UUID | None = None
 
 
@@ -84,7 +86,7 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "event": message.event,
         "template": message.template,
         "locale": message.locale,
-        "lane": f"{message.channel}:{message.recipient_id}:{message.delivery_id or ''}",
+        "lane": f"{message.channel}:{message.recipient_id}:{message.delivery_id or ''}{message.topic}",
         "data": dict(message.data),
         "body": message.body,
         "resend_of": message.resend_of,

@@ -38,7 +38,7 @@ def up(context: click.Context, host: str | None, port: int | None, *, reload: bo
 
     Brings the database up to date, starts an embedded Valkey unless REDIS_URL names a server, then gunicorn, the worker
     and cron, and starts again what dies. Everything lies in DATA_DIR. Ctrl-C or SIGTERM lets requests and jobs finish
-    and stops everything within ten seconds; a second Ctrl-C does not wait.
+    and stops everything once what is being sent has gone; a second Ctrl-C does not wait.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from delivery.ops.child import Child
 from delivery.ops.refusals import CannotRun, StopAsked
 
 TICK_SECONDS = 0.1
-FINISH_SECONDS = 8.0  # for requests and jobs under way; all of a stop takes at most ten
+FINISH_SECONDS = 20.0  # for requests and sends under way: longer than the workers give theirs
 STORE_FINISH_SECONDS = 1.5
 
 

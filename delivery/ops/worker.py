@@ -32,7 +32,8 @@ WORKER_TTL_SECONDS = 30
 MAINTENANCE_SECONDS = 15
 # Longer than any drain: until then a worker that says nothing counts as alive.
 JOB_TTL_SECONDS = 120
-STOP_SECONDS = 8.0
+# Longer than a send takes, each up to its time-out of 15 s: what is in a provider's hands shall not end uncertain.
+STOP_SECONDS = 18.0
 BACK_OFF_MAX_SECONDS = 10.0
 # A process that has lived so long did not die of its start.
 HEALTHY_SECONDS = 5.0

@@ -162,7 +162,8 @@ class Executioner:
         self.arm(name)
         end = time.monotonic() + 10
         while len(self._frozen()) == before:
-            if time.monotonic() > end:
+            # Once it is not armed any more, it was reached at this moment, and has to be thawed.
+            if time.monotonic() > end and self.system.points.disarm(name):
                 return
             time.sleep(0.05)
         time.sleep(self.system.pace.lease_seconds + 3)

@@ -77,12 +77,19 @@ class Failure(Exception):
         message: what the provider said; addresses in it are blotted out, since it is kept and shown.
         permanent: another attempt would fail the same way.
         retry_after_seconds: when the provider asked to come back.
+        of_recipient: it is about this recipient alone, and says nothing against the provider.
     """
 
     outcome = Outcome.TEMPORARY
 
     def __init__(
-        self, error_class: str, message: str, *, permanent: bool = False, retry_after_seconds: float | None = None
+        self,
+        error_class: str,
+        message: str,
+        *,
+        permanent: bool = False,
+        retry_after_seconds: float | None = None,
+        of_recipient: bool = False,
     ) -> None:
         self.error_class = printable(error_class)[:_ERROR_CLASS_MAX]
         self.message = _ADDRESSES.sub("***", printable(message))[:_ERROR_MAX]
@@ -90,6 +97,7 @@ class Failure(Exception):
         if permanent:
             self.outcome = Outcome.PERMANENT
         self.retry_after_seconds = retry_after_seconds
+        self.of_recipient = of_recipient
         super().__init__(f"{self.error_class}: {self.message}")
 
 

@@ -112,7 +112,7 @@ class SmtpTransport:
         content = mime.write(letter, message_id=f"{message_id}@{self._domain}", sender=self._sender)
         self._deadline = time.monotonic() + self._timeout_seconds
         self._begin(address)
-        self._command(lambda smtp: self._next(smtp) or smtp.rcpt(address))
+        self._command(lambda smtp: self._next(smtp) or smtp.rcpt(address), of_recipient=True)
         self._command(lambda smtp: self._next(smtp) or smtp.docmd("DATA"))
         return _text(self._deliver(content)) or None
 
@@ -148,7 +148,7 @@ class SmtpTransport:
         self._owed -= 1
         return smtp.getreply()
 
-    def _command(self, call: Callable[[SmtpClient], tuple[int, bytes]]) -> None:
+    def _command(self, call: Callable[[SmtpClient], tuple[int, bytes]], *, of_recipient: bool = False) -> None:
         """Give one command before the final dot: whatever goes wrong, the letter has not been sent."""
         try:
             code, answer = call(self._in_time())
@@ -156,7 +156,7 @@ class SmtpTransport:
             self._drop()
             raise _Disconnected from error
         if not POSITIVE <= code < NEGATIVE:
-            raise self._refusal(code, answer)
+            raise self._refusal(code, answer, of_recipient=of_recipient)
 
     def _deliver(self, content: bytes) -> bytes:
         smtp = self._in_time()
@@ -186,7 +186,7 @@ class SmtpTransport:
         self._smtp.deadline = self._deadline
         return self._smtp
 
-    def _refusal(self, code: int, answer: bytes) -> Failure:
+    def _refusal(self, code: int, answer: bytes, *, of_recipient: bool = False) -> Failure:
         """Word the server's refusal, and make the connection ready for the next letter."""
         error_class, text = f"smtp_{code}", f"{code} {_text(answer)}"
         if code in AUTHENTICATION_CODES or code == SERVICE_CLOSING:
@@ -197,7 +197,7 @@ class SmtpTransport:
             self._in_time().rset()
         except (OSError, smtplib.SMTPException):
             self._drop()
-        return Failure(error_class, text, permanent=code >= PERMANENT)
+        return Failure(error_class, text, permanent=code >= PERMANENT, of_recipient=of_recipient)
 
     def _hear_out(self) -> None:
         """Hear what else was given ahead. A server that now waits for a mail will not get one, nor an empty one.
