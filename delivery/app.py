@@ -17,6 +17,7 @@ from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries.pages import blp as unsubscribe_blueprint
 from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.deliveries.routes import wanted as preferences_blueprint
@@ -24,7 +25,6 @@ from delivery.extensions import mail
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.callbacks import blp as twilio_blueprint
-from delivery.notifications.pages import blp as unsubscribe_blueprint
 from delivery.notifications.routes import blp as notifications_blueprint
 from delivery.ops import cli_up, cron, doctor, schema, worker
 from delivery.ops import docs as api_documents

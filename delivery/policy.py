@@ -87,6 +87,8 @@ POLICY: Policy = {
     "unsubscribe.show": unlimited(),
     "unsubscribe.leave": unlimited(),
     "unsubscribe.come_back": unlimited(),
+    "unsubscribe.show_preferences": unlimited(),
+    "unsubscribe.save_preferences": unlimited(),
     "events.index": signed_in(scope=Scope.DELIVERIES_READ),
     # Webhooks: whoever may own deliveries may have programs told of them
     "webhook-endpoints.index": signed_in(scope=Scope.WEBHOOKS_READ),

@@ -173,6 +173,10 @@ CALLS = {
     "unsubscribe.show": get("/unsubscribe/{unsubscribe_token}", by=None),
     "unsubscribe.leave": post("/unsubscribe/{unsubscribe_token}", {"List-Unsubscribe": "One-Click"}, by=None),
     "unsubscribe.come_back": post("/unsubscribe/{left_token}/undo", by=None),
+    "unsubscribe.show_preferences": get("/unsubscribe/{unsubscribe_token}/preferences", by=None),
+    "unsubscribe.save_preferences": post(
+        "/unsubscribe/{unsubscribe_token}/preferences", {"events": {"lost": {"mail": False}}}, by=None
+    ),
     "events.index": get("/api/events"),
     "webhook-endpoints.index": get("/api/webhook-endpoints"),
     "webhook-endpoints.create": post("/api/webhook-endpoints", {"url": "https://hooks.example/in"}),

@@ -71,9 +71,12 @@ BUDGETS = {
     "preferences.show_preferences": (3, 200),
     # The audit log is 3.
     "preferences.replace_preferences": (6, 200),
-    "unsubscribe.show": (1, 200),
+    # What is set, the language of the message, whether it opted out.
+    "unsubscribe.show": (3, 200),
     "unsubscribe.leave": (1, 204),
     "unsubscribe.come_back": (1, 204),
+    "unsubscribe.show_preferences": (1, 200),
+    "unsubscribe.save_preferences": (1, 204),
     # The message, the receipt, the new state; a message that was lost asks more.
     "twilio.status": (3, 204),
     "twilio.inbound": (1, 200),

@@ -91,11 +91,20 @@ def of(user_id: UUID) -> dict[str, Any]:
 
 def replace(user_id: UUID, *, events: Any, locale: str | None, quiet_hours: dict[str, str] | None) -> dict[str, Any]:
     """Set what an account wants to be told; a cell that says what its default says is not kept, and follows it."""
-    quiet = quiet_hours and (quiet_hours["from"], quiet_hours["to"], quiet_hours["time_zone"])
-    wished = Wishes(_unlike_defaults(events), locale, quiet or None)
+    wished = Wishes(_unlike_defaults(events), locale, quiet_in(quiet_hours))
     preferences.replace(wished, user_id=user_id)
     audit.record("preferences.changed", object_type="user", object_id=user_id)
     return _shown(wished)
+
+
+def quiet_in(hours: dict[str, str] | None) -> tuple[str, str, str] | None:
+    """Return quiet hours as Wishes has them."""
+    return (hours["from"], hours["to"], hours["time_zone"]) if hours else None
+
+
+def quiet_out(wished: Wishes) -> dict[str, str] | None:
+    """Return what QuietHours documents."""
+    return dict(zip(("from", "to", "time_zone"), wished.quiet, strict=True)) if wished.quiet else None
 
 
 def _unlike_defaults(events: Any) -> dict[str, Any]:
@@ -109,9 +118,7 @@ def _unlike_defaults(events: Any) -> dict[str, Any]:
 
 
 def _shown(wished: Wishes) -> dict[str, Any]:
-    names = ("from", "to", "time_zone")
-    quiet = dict(zip(names, wished.quiet, strict=True)) if wished.quiet else None
-    return {"events": _all_cells(wished), "locale": wished.locale, "quiet_hours": quiet}
+    return {"events": _all_cells(wished), "locale": wished.locale, "quiet_hours": quiet_out(wished)}
 
 
 def _all_cells(wished: Wishes) -> dict[str, Any]:

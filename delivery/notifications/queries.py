@@ -59,6 +59,11 @@ class Filter:
         return conditions
 
 
+def locale_of(message_id: UUID) -> str | None:
+    """Return the locale that a message was written with; None: it has none, or is no more."""
+    return reader().execute(select(_m.locale).where(_m.id == message_id)).scalar_one_or_none()
+
+
 def page(
     chosen: Filter, *, visible: ColumnElement[bool] | None = None, before: UUID | None = None, limit: int
 ) -> Sequence[Row[Any]]:

@@ -84,6 +84,12 @@ def _without_app() -> Wording:
     return Wording()
 
 
+def locales() -> list[str]:
+    """Return the locales that there are templates in."""
+    given = wording()
+    return sorted((given.theirs or given.ours).locales.values())
+
+
 def letter(
     template: str,
     *,

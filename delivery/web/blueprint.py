@@ -25,10 +25,12 @@ class Blueprint(flask_smorest.Blueprint):
         "json_or_any_form": "application/json",
     }
 
-    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
+    def arguments(
+        self, schema: Any, *, location: str = "json", form: Any = None, **options: Any
+    ) -> Callable[[View], View]:
         """Parse the request with a schema and hand the result to the view; `json_or_form` takes either body.
 
-        `json_or_any_form` takes a form with parts, too.
+        `json_or_any_form` takes a form with parts, too. `form` documents a form whose fields have other names.
 
         One instance serves all requests: webargs would make one for each, with everything that is nested in it.
         """
@@ -37,7 +39,7 @@ class Blueprint(flask_smorest.Blueprint):
         kinds = {"json_or_form": FORMS[:1], "json_or_any_form": FORMS}.get(location)
         if kinds is None:
             return decorate  # type: ignore[no-any-return]
-        as_form = self.doc(requestBody={"content": {kind: {"schema": schema} for kind in kinds}})
+        as_form = self.doc(requestBody={"content": {kind: {"schema": form or schema} for kind in kinds}})
         return lambda view: as_form(decorate(view))
 
     def response(self, status_code: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
