@@ -19,6 +19,7 @@ from tests.deliveries.telling import rows, verdicts, write_every_cell
 from tests.notifications.conftest import on_sqlite
 from tests.privacy.test_exports import unpacked
 from tests.web.answers import problem, wrong
+from tests.web.racing import race
 
 GRACE, EVE = "grace@home.example", "eve@home.example"
 FORM = "application/x-www-form-urlencoded"
@@ -108,6 +109,14 @@ def test_a_stranger_with_the_link_sets_them_whole_and_again(app, path, how):
     send(client, path)
     assert is_set(client, path) == UNSET
     assert len(stored(app)) == 1
+
+
+def test_saved_many_times_at_once_it_is_one_row(app, path):
+    def save():
+        return app.test_client().post(f"{path}/preferences", json={"locale": "de"}).status_code
+
+    assert race(*[save] * 8) == [204] * 8
+    assert [row.locale for row in stored(app)] == ["de"]
 
 
 def test_what_is_off_is_not_sent_and_the_rest_is(app, client, delivery, path):
