@@ -13,6 +13,7 @@ def told(app):
         return [tuple(row) for row in db.session.execute(query)]
 
 
+ANY = {"If-Match": "*"}
 CREATED = [("created", "sender", "mail"), ("created", "recipient", "mail")]
 
 
@@ -48,3 +49,14 @@ def test_an_edit_tells_nobody(app, api):
     api.patch(f"/api/deliveries/{delivery['id']}", json={"item_name": "Red"}, headers={"If-Match": '"1"'})
 
     assert told(app) == CREATED
+
+
+def test_news_of_an_edit_waits_in_a_lane_of_its_own(app, api):
+    """That something was edited does not make it stale that nobody was at home."""
+    switches = {"events": {"updated": {"recipient": {"mail": True}}}}
+    delivery = api.create(notifications=switches)
+    assert api.patch(f"/api/deliveries/{delivery['id']}", json={"description": "x"}, headers=ANY).status_code == 200
+    query = select(OutboxMessage.event, OutboxMessage.lane).where(OutboxMessage.audience == "recipient")
+    with app.app_context():
+        lanes = dict(db.session.execute(query).all())
+    assert lanes["updated"] == f"{lanes['created']}:edits"

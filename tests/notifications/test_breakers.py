@@ -173,3 +173,23 @@ def test_two_workers_who_count_the_same_failure_lose_none(outbox, app):
         thread.join()
     with transaction() as session:
         assert session.get(Breaker, "mail:memory").failures == 8
+
+
+def test_recipients_who_are_not_wanted_now_say_nothing_against_their_server(outbox):
+    """One customer's greylisted recipients must not stop everybody's mail."""
+    outbox.add_many(30)
+    outbox.mail.failures.extend([Failure("smtp_451", "greylisted", of_recipient=True)] * 25)
+    deliver()
+    assert outbox.states().count("sent") == 5
+    assert all(row.attempts for row in outbox.rows())
+
+
+def test_what_a_provider_asks_for_delays_others_for_no_longer_than_a_pause(outbox):
+    ids = outbox.add_many(3, channel=Channel.SMS)
+    outbox.sms.failures.append(Unreachable("twilio_429", "later", retry_after_seconds=10.0**30))
+    deliver("sms")
+    asked, *others = (outbox.row(identity) for identity in ids)
+    assert asked.state == "dead", "it would come too late"
+    for row in others:
+        assert (row.state, row.attempts) == ("pending", 0)
+        assert (row.next_at - row.created_at).total_seconds() < BREAKER_SECONDS + 30

@@ -4,10 +4,14 @@ import pytest
 from sqlalchemy import update
 
 from delivery.database import db, transaction
+from delivery.notifications import jobs as drains
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import NewMessage, add, resend
 from delivery.notifications.states import Channel
 from tests.notifications.conftest import on_sqlite
+from tests.notifications.texting import NUMBER
+
+GRACE = {"name": "Grace", "email": "grace@home.example"}
 
 
 def test_a_text_message_that_failed_becomes_a_mail(texts, smtp):
@@ -101,3 +105,18 @@ def test_it_can_be_switched_off(make_texts):
     texts.twilio.refuse_number()
     texts.send()
     assert texts.mails() == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "state"), [({"sms": True}, "sent"), ({"sms": True, "mail": False}, "suppressed")], ids=["open", "off"]
+)
+def test_the_mail_instead_goes_out_unless_somebody_said_that_it_is_off(texts, people, wish, state):
+    """A pick-up is told by no mail of itself, and here by a text message."""
+    texts.twilio.refuse_number()
+    switches = {"events": {"picked_up": {"recipient": wish}}}
+    delivery = texts.sender.create(recipient={**GRACE, "phone": NUMBER}, notifications=switches)
+    people.dispatcher().move(delivery, "picked_up")
+    texts.deliver()
+    drains.deliver(Channel.MAIL, seconds=20)
+    [mail] = [row for row in texts.mails() if "instead_of" in row.data]
+    assert (mail.event, mail.state) == ("picked_up", state)

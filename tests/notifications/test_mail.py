@@ -436,3 +436,14 @@ def test_an_error_holds_no_address(smtp, transport):
     failure = failure_of(transport)
     assert "grace" not in failure.message
     assert "no such user" in failure.message
+
+
+def test_a_server_that_does_not_want_a_recipient_now_is_not_to_blame(smtp, transport):
+    smtp.refuse_recipient("451 4.7.1 greylisted", address="grace@home.example")
+    with pytest.raises(Failure) as refused:
+        transport.send(uuid.uuid4(), Letter("grace@home.example", "text", "subject"))
+    assert (refused.value.permanent, refused.value.of_recipient) == (False, True)
+    smtp.refuse_data("451 4.3.0 no room")
+    with pytest.raises(Failure) as refused:
+        transport.send(uuid.uuid4(), Letter("ada@home.example", "text", "subject"))
+    assert refused.value.of_recipient is False

@@ -12,7 +12,7 @@ from delivery.notifications.held import Result
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import resend
 from delivery.notifications.states import Channel, Outcome
-from tests.notifications.conftest import on_sqlite
+from tests.notifications.conftest import on_sqlite, rows
 from tests.notifications.texting import BASE, NUMBER
 from tests.web.answers import problem
 
@@ -227,3 +227,13 @@ def test_where_twilio_does_not_send_nobody_calls(make_texts, missing):
 def test_what_is_signed_and_means_nothing_is_refused(texts, form, status):
     path = f"/api/callbacks/twilio/status/{uuid.uuid4()}"
     problem(texts.client.post(path, data=form, headers=texts.twilio.signed(BASE + path, form)), status)
+
+
+@on_sqlite
+def test_a_receipt_is_of_a_text_message_alone(texts):
+    """A mail's id, however well signed."""
+    texts.sender.create(recipient={"name": "Grace", "email": "grace@home.example"})
+    mail = next(row.id for row in rows() if row.channel == "mail")
+    path, form = f"/api/callbacks/twilio/status/{mail}", {"MessageSid": "SM1", "MessageStatus": "delivered"}
+    problem(texts.client.post(path, data=form, headers=texts.twilio.signed(BASE + path, form)), 404)
+    assert {row.state for row in rows()} == {"pending"}
