@@ -40,7 +40,14 @@ from delivery.events import publish
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.held import ClaimedMessage, Result, still_held
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
-from delivery.notifications.states import JITTER, RETRY_AFTER_MAX_SECONDS, MessageState, Outcome, lifetime_seconds
+from delivery.notifications.states import (
+    BREAKER_SECONDS,
+    JITTER,
+    RETRY_AFTER_MAX_SECONDS,
+    MessageState,
+    Outcome,
+    lifetime_seconds,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -262,16 +269,21 @@ def _wait(base: float, *, retry_after: float | None) -> float:
 
 
 def release(messages: Sequence[ClaimedMessage], *, wait_seconds: float = 0, until: datetime | None = None) -> None:
-    """Give messages back unsent; an attempt that was begun is recorded as released and not counted."""
+    """Give messages back unsent; an attempt that was begun is recorded as released and not counted.
+
+    One that would not live to the end of the wait is looked at again after a breaker's pause.
+    """
     if not messages:
         return
+    end = until or now(plus=min(wait_seconds, RETRY_AFTER_MAX_SECONDS))
+    soon = now(plus=min(wait_seconds, BREAKER_SECONDS))
     begun = case((_m.handoff_at.is_(None), 0), else_=1)
     statement = (
         update(_messages)
         .where(still_held(messages))
         .values(
             state=MessageState.PENDING,
-            next_at=until or now(plus=wait_seconds),
+            next_at=case((_m.expires_at <= end, soon), else_=end),
             attempts=_m.attempts - begun,
             **_NO_LEASE,
         )

@@ -263,9 +263,7 @@ class _Drain:
         if isinstance(failure, Unreachable):
             self.provider_down = True
             # The others wait as long as one that failed once; no attempt of theirs is spent.
-            # No longer than a breaker's pause: what the provider asked for may be more than they have left to live.
-            asked = failure.retry_after_seconds or LADDERS[Channel(message.channel)][1]
-            self.wait_seconds = min(asked, BREAKER_SECONDS)
+            self.wait_seconds = failure.retry_after_seconds or LADDERS[Channel(message.channel)][1]
         return Result(
             message,
             failure.outcome,

@@ -26,7 +26,7 @@ def examine(app):
     result = run(app, "doctor")
     found = {}
     for line in result.stdout.splitlines():
-        level, what, detail = line[:6].strip(), line[6:20].strip(), line[20:]
+        level, what, detail = line[:6].strip(), line[6:22].strip(), line[22:]
         found[what] = (level, detail)
     return found, result.exit_code
 
@@ -219,7 +219,7 @@ def test_the_mail_password_is_tried_and_not_shown(make_app, smtp, monkeypatch):
     right = run(app, "doctor")
     smtp.logins = {"ada@shop.example": "another"}
     wrong = run(app, "doctor")
-    assert "ok    mail          connected, encryption starttls, signed in; nothing was sent\n" in right.stdout
+    assert "ok    mail            connected, encryption starttls, signed in; nothing was sent\n" in right.stdout
     assert "does not take mail (smtp_535)  -> check SMTP_USER and SMTP_PASSWORD\n" in wrong.stdout
     assert PASSWORD not in right.output + wrong.output
     assert "ada@shop.example" not in right.output + wrong.output
@@ -282,6 +282,6 @@ def test_a_check_that_breaks_is_a_failure_without_its_words(running, monkeypatch
     assert result.exit_code == 1
     assert (
         result.stdout
-        == "FAIL  bad           does not work (RuntimeError)  -> call a plumber\nok    good          fine\n"
+        == "FAIL  bad             does not work (RuntimeError)  -> call a plumber\nok    good            fine\n"
     )
     assert PASSWORD not in result.output

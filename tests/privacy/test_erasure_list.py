@@ -120,8 +120,8 @@ def test_the_doctor_counts_what_the_list_lacks(app, admin, path):
     def finding():
         return next(line for line in run(app, "doctor").stdout.splitlines() if "erasures" in line)
 
-    assert finding() == "ok    erasures      the list lacks none"
+    assert finding() == "ok    erasures        the list lacks none"
     erase(admin, 2)
-    assert finding().startswith("warn  erasures      the list lacks 2  -> wait a minute;")
+    assert finding().startswith("warn  erasures        the list lacks 2  -> wait a minute;")
     keep_up(app, path)
-    assert finding() == "ok    erasures      the list lacks none"
+    assert finding() == "ok    erasures        the list lacks none"
