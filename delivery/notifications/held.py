@@ -36,11 +36,6 @@ class ClaimedMessage:
     lease_token: UUID
 
     @property
-    def about_delivery_to_person(self) -> bool:
-        """Is it news for a person, which newer news makes stale?"""
-        return self.delivery_id is not None and self.channel != Channel.WEBHOOK
-
-    @property
     def repeatable(self) -> bool:
         """May it reach its recipient twice, if need be?"""
         return self.channel == Channel.WEBHOOK or self.template in REPEATABLE

@@ -19,7 +19,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.sql.elements import ColumnElement as Expression
 
 from delivery.database import db, now
 from delivery.events import publish
@@ -59,7 +58,7 @@ def stale(table: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _place(table: FromClause) -> Expression[Any]:
+def _place(table: FromClause) -> ColumnElement[Any]:
     """Where in its lane: by seq, since ids made on two hosts may disagree about the order."""
     return tuple_(func.coalesce(table.c.seq, 0), table.c.id)
 
