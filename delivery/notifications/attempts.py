@@ -33,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.dml import ReturningInsert
 
 from delivery import logs
 from delivery.database import backend, db, now
@@ -120,12 +121,16 @@ def _begun(ids: Any) -> Insert:
     return insert(_attempts).from_select(["message_id", "n", "started_at", "handoff_at", "provider"], rows)
 
 
-_ARE_GIVEN = and_(
-    _m.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
-    _m.lease_token == any_(bindparam("tokens", type_=ARRAY(Uuid()))),
-)
-# Both tables in one statement, and one statement for batches of all sizes (PostgreSQL).
-_HAND_OFF_ALL = _begun(_handed_off(_ARE_GIVEN).cte("held")).returning(_a.message_id)
+def _hand_off_all() -> ReturningInsert[Any]:
+    """Build the statement that hands a batch of any size off, in both tables (PostgreSQL)."""
+    given = and_(
+        _m.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
+        _m.lease_token == any_(bindparam("tokens", type_=ARRAY(Uuid()))),
+    )
+    return _begun(_handed_off(given).cte("held")).returning(_a.message_id)
+
+
+_HAND_OFF_ALL = _hand_off_all()
 
 
 def hand_off(messages: Sequence[ClaimedMessage], *, provider: str) -> list[ClaimedMessage]:
