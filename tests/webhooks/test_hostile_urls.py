@@ -29,6 +29,8 @@ URLS = [
     "https://[::1%25lo]/",
     "https://[fe80::1]/",
     "https://[fec0::1]/",
+    "https://[3fff::1]/",
+    "https://[5f00::1]/",
     "https://[fc00::1]/",
     "https://[ff02::1]/",
     "https://[::]/",

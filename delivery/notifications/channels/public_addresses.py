@@ -14,10 +14,17 @@ from delivery.notifications.channels import Failure
 LONGEST_URL = 2048
 Address = IPv4Address | IPv6Address
 
-# What stands for other addresses or is set aside, although Python calls it global (RFC 3056, 3068, 3879, 6052, 6890).
+# What stands for other addresses or is set aside, although Pythons call it global (RFC 3056, 3068, 3879, 6052, 6890,
+# 8215, 9637, 9602).
 _NOT_PUBLIC = tuple(
-    map(ip_network, ("2002::/16", "64:ff9b::/96", "64:ff9b:1::/48", "fec0::/10", "192.0.0.0/24", "192.88.99.0/24"))
-)
+    map(
+        ip_network,
+        (
+            "2002::/16", "64:ff9b::/96", "64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16",
+            "192.0.0.0/24", "192.88.99.0/24",
+        ),
+    )
+)  # fmt: skip
 # Visible ASCII alone: some parsers take out tabs and line breaks, some take a backslash for a slash.
 _VISIBLE = re.compile(r"[!-\[\]-~]+")
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.IGNORECASE)
