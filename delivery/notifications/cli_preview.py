@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from flask import current_app
 from flask.cli import with_appcontext
+from jinja2 import TemplateNotFound
 
 from delivery.cli import examples, print_table
 from delivery.notifications import rendering, samples
@@ -64,6 +65,7 @@ def preview(
     Exit code 0 when it can be sent so, 1 when a template is broken, 2 when there is no such message.
     """
     wording = rendering.wording()
+    _warn_of_folder(wording)
     if everything:
         _check(wording)
     elif listing:
@@ -74,6 +76,11 @@ def preview(
         raise click.UsageError("A text message has no other --format than text.")
     else:
         _show(_shaped(_words(wording, template, channel, locale, audience), form), output)
+
+
+def _warn_of_folder(wording: Wording) -> None:
+    if wording.theirs and not wording.theirs.folders[0].is_dir():
+        click.echo(f"TEMPLATES_FOLDER: {wording.theirs.folders[0]} is no folder; the built-in ones are used.", err=True)
 
 
 def _check(wording: Wording) -> None:
@@ -106,6 +113,10 @@ def _words(wording: Wording, template: str, channel: str, locale: str | None, au
         if locale and found.locale.lower() != locale.lower():
             click.echo(f"There is no {locale}; readers get {found.locale}.", err=True)
         return rendering.words(shelf, template, channel, locale, context)
+    except TemplateNotFound as error:
+        if f"{template}.{channel}" in str(error):
+            raise click.UsageError(f"{template} is not sent by {channel}; --list shows what is.") from error
+        raise click.ClickException(f"{template}.{channel} needs {error}, which is not there.") from error
     except BROKEN as error:
         raise click.ClickException(f"{template}.{channel} cannot be used: {error}") from error
 

@@ -78,9 +78,6 @@ def test_what_is_used_wrongly_is_2(preview):
 
 
 def test_what_cannot_be_shown_is_1_and_one_line(preview, make_app, tmp_path):
-    result = preview("lost", "--channel", "sms")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: lost.sms cannot be used: lost.sms.txt\n"
     assert preview("created", "--output", tmp_path / "no" / "file").exit_code == 1
     file = tmp_path / "words" / "en" / "created.mail.txt"
     file.parent.mkdir(parents=True)
@@ -91,3 +88,16 @@ def test_what_cannot_be_shown_is_1_and_one_line(preview, make_app, tmp_path):
     result = run(app, "notifications", "preview", "--all")
     assert result.exit_code == 1
     assert result.stdout == "en/created.mail.txt: 'nonsense' is undefined\n"
+
+
+def test_a_message_that_is_not_sent_by_this_channel(preview):
+    result = preview("on_hold", "--channel", "sms")
+    assert result.exit_code == 2
+    assert "on_hold is not sent by sms; --list shows what is." in result.stderr
+
+
+def test_a_folder_that_is_not_there_is_told(make_app, tmp_path):
+    app = make_app(TEMPLATES_FOLDER=str(tmp_path / "wrods"))
+    result = run(app, "notifications", "preview", "created")
+    assert result.exit_code == 0
+    assert f"TEMPLATES_FOLDER: {tmp_path / 'wrods'} is no folder; the built-in ones are used." in result.stderr
