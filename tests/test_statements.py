@@ -62,9 +62,10 @@ BUDGETS = {
     "deliveries.delete": (6, 204),
     "deliveries.move": (7, 200),
     "deliveries.timeline": (3, 200),
-    "deliveries.notifications": (3, 200),
-    "notifications.index": (2, 200),
-    "notifications.show": (3, 200),
+    "deliveries.notifications": (4, 200),
+    # Of what waits: is the other side paused?
+    "notifications.index": (3, 200),
+    "notifications.show": (4, 200),
     # The message is locked, changed and read again; the audit log 3.
     "notifications.resend": (9, 202),
     "metrics.metrics": (6, 200),

@@ -22,6 +22,7 @@ from delivery.deliveries.schemas import (
 from delivery.deliveries.states import Part
 from delivery.idempotency import transactional
 from delivery.notifications import queries as messages
+from delivery.notifications.breakers import held_up
 from delivery.notifications.schemas import DeliveryMessageArgs, MessagePage, message_page
 from delivery.users.access import user_for
 from delivery.web import (
@@ -165,7 +166,7 @@ def notifications(row: Any, args: dict[str, Any]) -> Response:
     """List the messages about a delivery, the newest first."""
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = messages.page(messages.Filter(**args, delivery_id=row.id), before=before, limit=limit + 1)
-    return answer(message_page(rows, limit=limit))
+    return answer(message_page(rows, limit=limit, held_up=held_up(rows)))
 
 
 wanted = Blueprint(

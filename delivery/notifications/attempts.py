@@ -38,7 +38,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from delivery import logs
 from delivery.database import backend, db, now
 from delivery.events import publish
-from delivery.notifications.events import AttemptFailed, MessageSettled
+from delivery.notifications.events import fact
 from delivery.notifications.held import ClaimedMessage, Result, still_held
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
 from delivery.notifications.states import (
@@ -157,15 +157,6 @@ def settle(results: Sequence[Result]) -> set[UUID]:
             if result.outcome is not Outcome.DEFERRED:
                 publish(fact(result.message, states[result.message.id], error_class=result.error_class))
     return {result.message.id for result in results} - states.keys()
-
-
-def fact(message: Any, state: str, *, error_class: str | None) -> MessageSettled | AttemptFailed:
-    """Say what became of a message: a row of the outbox, or one in a worker's hands."""
-    kind = AttemptFailed if state == MessageState.PENDING else MessageSettled
-    names = (
-        "id", "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "data",
-    )  # fmt: skip
-    return kind(**{name: getattr(message, name) for name in names}, state=state, error_class=error_class)
 
 
 def _log(result: Result) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, case, func, literal_column, select, update
+from sqlalchemy import Text, bindparam, case, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from delivery.database import backend, db, now, reader, upsert
@@ -19,6 +19,7 @@ from delivery.notifications.states import (
     BREAKER_SECONDS,
     ENDPOINT_CONCURRENCY,
     Channel,
+    MessageState,
     Outcome,
 )
 
@@ -54,6 +55,28 @@ def most_at_once(key: str, *, limit: int) -> int:
     if row is None or row.failures < BREAKER_FAILURES:
         return limit
     return 0 if row.paused else 1
+
+
+# Of all providers, and of those endpoints that are asked about: of endpoints there may be many.
+_RESTING = select(_b.key).where(
+    or_(_b.key.not_like(f"{Channel.WEBHOOK}:%"), _b.key.in_(bindparam("endpoints", expanding=True))),
+    _b.paused_until > now(),
+)
+
+
+def held_up(rows: Iterable[Any]) -> set[UUID]:
+    """Return the ids of those rows of the outbox that nobody tries now because the other side is paused."""
+    waiting = {row.id: _whose(row) for row in rows if row.state == MessageState.PENDING}
+    if not waiting:
+        return set()
+    resting = reader().execute(_RESTING, {"endpoints": sorted(set(waiting.values()))}).scalars()
+    paused = {key if key.startswith(Channel.WEBHOOK) else key.partition(":")[0] for key in resting}
+    return {identity for identity, whose in waiting.items() if whose in paused}
+
+
+def _whose(row: Any) -> str:
+    """Return an endpoint's key, or the channel: a provider is known when it is tried."""
+    return key_of_provider(row.channel, str(row.recipient_id)) if row.channel == Channel.WEBHOOK else row.channel
 
 
 def count(results: Iterable[Result], *, provider: str) -> set[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from delivery.notifications.states import MessageState
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fact:
@@ -30,3 +32,12 @@ class MessageSettled(_Fact):
 
 class AttemptFailed(_Fact):
     """An attempt failed, and there will be another."""
+
+
+def fact(message: Any, state: str, *, error_class: str | None) -> MessageSettled | AttemptFailed:
+    """Say what became of a message: a row of the outbox, or one in a worker's hands."""
+    kind = AttemptFailed if state == MessageState.PENDING else MessageSettled
+    names = (
+        "id", "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "data",
+    )  # fmt: skip
+    return kind(**{name: getattr(message, name) for name in names}, state=state, error_class=error_class)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from delivery.database import db, now
 from delivery.events import publish
-from delivery.notifications.attempts import fact
+from delivery.notifications.events import fact
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import (
     HOLD_SECONDS,

@@ -42,6 +42,7 @@ WORDS: dict[str, str] = {
     "opted_out": "its recipient wants no such messages",
     "owner_inactive": "the endpoint's owner is not active",
     "owner_no_admin": "the endpoint's owner is no admin any more",
+    "paused": "the other side failed ten times in a row, and is tried again within the minute",
     "preference": "its recipient has switched it off",
     "quiet_hours": "its recipient wants no messages at this hour",
     "secret_unreadable": "the endpoint's secret cannot be read with the keys in the settings",

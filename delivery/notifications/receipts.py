@@ -13,8 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from delivery.database import UTC, Base, db, new_id, now, upsert
 from delivery.errors import NotFound
 from delivery.events import publish
-from delivery.notifications.attempts import fact
-from delivery.notifications.events import MessageSettled
+from delivery.notifications.events import MessageSettled, fact
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
 from delivery.notifications.states import Channel, MessageState
 

@@ -7,6 +7,7 @@ from flask import Response
 from delivery.idempotency import transactional
 from delivery.notifications import queries, services
 from delivery.notifications.access import Part, message_for, parts_of, visible_to
+from delivery.notifications.breakers import held_up
 from delivery.notifications.queries import Filter
 from delivery.notifications.schemas import (
     MessageArgs,
@@ -34,7 +35,7 @@ def index(args: dict[str, Any]) -> Response:
     """List messages, the newest first: those about your deliveries and account, or all, by your role."""
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = queries.page(Filter(**args), visible=visible_to(caller()), before=before, limit=limit + 1)
-    return answer(message_page(rows, limit=limit))
+    return answer(message_page(rows, limit=limit, held_up=held_up(rows)))
 
 
 @blp.route("/<uuid:message_id>")
@@ -45,7 +46,7 @@ def index(args: dict[str, Any]) -> Response:
 def show(row: Any) -> Response:
     """Read a message, with every attempt to send it."""
     staff = Part.STAFF in parts_of(caller(), row)
-    return answer(story_out(row, queries.attempts_of(row.id), staff=staff))
+    return answer(story_out(row, queries.attempts_of(row.id), staff=staff, held_up=held_up([row])))
 
 
 @blp.route("/<uuid:message_id>/resend", methods=("POST",))

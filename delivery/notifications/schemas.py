@@ -1,7 +1,8 @@
 """The shapes of messages; none shows an address, a token, a lease or what a message says."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from marshmallow import fields
 
@@ -82,14 +83,15 @@ class MessagePage(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-_PLAIN = tuple(name for name in MessageOut().fields if name not in {"reason", "next_at"})
+_PLAIN = tuple(name for name in MessageOut().fields if name not in {"reason", "error_class", "next_at"})
 
 
-def message_out(row: Any) -> dict[str, Any]:
-    """Return what MessageOut documents; `row` has the columns of OutboxMessage."""
+def message_out(row: Any, *, held_up: Collection[UUID] = ()) -> dict[str, Any]:
+    """Return what MessageOut documents; `row` has the columns of OutboxMessage, and may wait for a paused provider."""
     shown = {name: getattr(row, name) for name in _PLAIN}
+    error_class = row.error_class or ("paused" if row.id in held_up else None)
     due = row.next_at if row.state in OPEN else None
-    return shown | {"reason": reason(row.state, row.error_class), "next_at": due}
+    return shown | {"reason": reason(row.state, error_class), "error_class": error_class, "next_at": due}
 
 
 def attempt_out(row: Any, *, staff: bool) -> dict[str, Any]:
@@ -106,14 +108,14 @@ def attempt_out(row: Any, *, staff: bool) -> dict[str, Any]:
     }
 
 
-def story_out(row: Any, attempts: Sequence[Any], *, staff: bool) -> dict[str, Any]:
+def story_out(row: Any, attempts: Sequence[Any], *, staff: bool, held_up: Collection[UUID] = ()) -> dict[str, Any]:
     """Return what MessageWithAttemptsOut documents; what a webhook's receiver said is for its owner alone."""
     staff = staff and row.channel != Channel.WEBHOOK
-    return message_out(row) | {"attempts_made": [attempt_out(one, staff=staff) for one in attempts]}
+    return message_out(row, held_up=held_up) | {"attempts_made": [attempt_out(one, staff=staff) for one in attempts]}
 
 
-def message_page(rows: Sequence[Any], *, limit: int) -> dict[str, Any]:
+def message_page(rows: Sequence[Any], *, limit: int, held_up: Collection[UUID] = ()) -> dict[str, Any]:
     """Return what MessagePage documents; `rows` has one more than `limit` where there is another page."""
     shown = rows[:limit]
     more = write_cursor("-id", shown[-1].id) if len(rows) > limit else None
-    return {"items": [message_out(row) for row in shown], "next_cursor": more}
+    return {"items": [message_out(row, held_up=held_up) for row in shown], "next_cursor": more}

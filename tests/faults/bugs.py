@@ -33,7 +33,7 @@ def no_lease_check():
 
     attempts.LEASE_SECONDS = 0
     attempts.new_lease = lambda: {"lease_until": now(), "next_at": now()}
-    attempts._HAND_OFF_ALL = attempts._hand_off_all()  # noqa: SLF001  built before, with the lease as it was
+    attempts._HAND_OFF_ALL = attempts._hand_off_all()
 
 
 def wake_before_commit():

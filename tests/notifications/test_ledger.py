@@ -3,15 +3,16 @@
 import uuid
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from delivery.audit.queries import entries
-from delivery.database import db, transaction
+from delivery.database import db, now, transaction
 from delivery.notifications import jobs
 from delivery.notifications.channels import Failure, Letter
-from delivery.notifications.models import OutboxMessage
+from delivery.notifications.models import Breaker, OutboxMessage
 from delivery.notifications.registry import each
 from delivery.notifications.services import add
+from delivery.notifications.states import BREAKER_FAILURES, BREAKER_SECONDS
 from tests.deliveries.test_pages import pages
 from tests.notifications.conftest import Outbox, new_message, put
 from tests.web.answers import problem, wrong
@@ -20,8 +21,8 @@ PATH = "/api/notifications"
 NEVER_SHOWN = {"lane", "lease_token", "lease_until", "handoff_at", "data", "body", "request_id"}
 
 
-def told(who, query=""):
-    return [item for page in pages(who, query, path=PATH) for item in page]
+def told(who, query="", *, path=PATH):
+    return [item for page in pages(who, query, path=path) for item in page]
 
 
 def settle(app, *conditions, state):
@@ -228,3 +229,32 @@ def test_a_list_costs_the_same_for_one_and_for_many(app, people, outbox, count_s
             admin.get(f"{PATH}?state=pending&state=dead")
         costs.append(len(statements))
     assert costs[0] == costs[1]
+
+
+def test_what_waits_for_a_paused_provider_says_so_until_the_pause_is_over(mine, app, travel):
+    delivery, api = mine
+    with app.app_context(), transaction() as session:
+        pause = {"key": "mail:smtp", "failures": BREAKER_FAILURES, "changed_at": now()}
+        session.execute(insert(Breaker).values(**pause, paused_until=now(plus=BREAKER_SECONDS)))
+    [one, other] = told(api)
+    assert one["error_class"] == other["error_class"] == "paused"
+    assert one["reason"].startswith("Not sent yet: the other side failed ten times in a row")
+    assert {item["reason"] for item in told(api, path=f"/api/deliveries/{delivery['id']}/notifications")} == {
+        one["reason"]
+    }
+    assert api.get(f"{PATH}/{one['id']}").json["reason"] == one["reason"]
+    travel(seconds=BREAKER_SECONDS + 1)
+    assert {item["reason"] for item in told(api)} == {None}
+
+
+def test_only_what_waits_for_the_paused_endpoint_says_so(outbox, app, people):
+    paused, well = uuid.uuid4(), uuid.uuid4()
+    for endpoint in (paused, well):
+        put(outbox, "pending", channel="webhook", template="webhook", audience="endpoint", recipient_id=endpoint)
+    with app.app_context(), transaction() as session:
+        pause = {"key": f"webhook:{paused}", "failures": BREAKER_FAILURES, "changed_at": now()}
+        session.execute(insert(Breaker).values(**pause, paused_until=now(plus=BREAKER_SECONDS)))
+    assert {item["recipient_id"]: item["error_class"] for item in told(people.admin())} == {
+        str(paused): "paused",
+        str(well): None,
+    }

@@ -1,15 +1,16 @@
 """`flask notifications list`, `show` and `stats`: what was sent and what was not, and why."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import click
 from redis.exceptions import RedisError
-from sqlalchemy import Row
 
 from delivery.cli import examples, json_option, print_json, print_table, shown
 from delivery.notifications import heartbeat, queries, stats
+from delivery.notifications.breakers import held_up
 from delivery.notifications.cli.choosing import choosing
 from delivery.notifications.cli.group import group
 from delivery.notifications.queries import Filter
@@ -32,10 +33,12 @@ HOUR_SECONDS = 3600
 def list_messages(*, chosen: Filter | None, limit: int, as_json: bool) -> None:
     """List messages, the newest first."""
     rows = queries.page(chosen or Filter(), limit=limit)
+    waiting = held_up(rows)
+    messages = [message_out(row, held_up=waiting) for row in rows]
     if as_json:
-        print_json([message_out(row) for row in rows])
+        print_json(messages)
         return
-    print_table([_line(row) for row in rows], empty="There are no such messages.")
+    print_table([_line(message) for message in messages], empty="There are no such messages.")
 
 
 @group.command(epilog=examples("flask notifications show 0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11"))
@@ -46,7 +49,7 @@ def show(*, message_id: UUID, as_json: bool) -> None:
     row = queries.message_by_id(message_id)
     if row is None:
         raise click.ClickException("There is no such message.")
-    story = story_out(row, queries.attempts_of(message_id), staff=True)
+    story = story_out(row, queries.attempts_of(message_id), staff=True, held_up=held_up([row]))
     if as_json:
         print_json(story)
         return
@@ -59,17 +62,10 @@ def show(*, message_id: UUID, as_json: bool) -> None:
         click.echo(f"{'attempt ' + str(one['number']) + ':':15}{one['started_at']:%Y-%m-%d %H:%M:%S} {words}")
 
 
-def _line(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "written": row.created_at,
-        "channel": row.channel,
-        "state": row.state,
-        "event": row.event,
-        "audience": row.audience,
-        "attempts": row.attempts,
-        "error": row.error_class,
-    }
+def _line(message: Mapping[str, Any]) -> dict[str, Any]:
+    same = ("channel", "state", "event", "audience", "attempts")
+    shown_as = {"id": message["id"], "written": message["created_at"]}
+    return shown_as | {name: message[name] for name in same} | {"error": message["error_class"]}
 
 
 @group.command("stats", epilog=examples("flask notifications stats", "flask notifications stats --json"))
