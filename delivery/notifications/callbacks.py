@@ -26,7 +26,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 # Those that Twilio knows, and answers by itself (help.twilio.com/articles/223134027).
 STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
 START = frozenset({"START", "YES", "UNSTOP"})
-HELP = frozenset({"HELP", "INFO"})
 # Those of our locales, without accents, which it leaves to us: what to do, and how to say so.
 STOP_HERE = {
     "STOPP": "{company}: Sie erhalten keine SMS mehr von uns. Mit START wieder einschalten.",
@@ -34,7 +33,14 @@ STOP_HERE = {
     "ARRET": "{company} : vous ne recevrez plus de SMS de notre part. Répondez START pour les réactiver.",
     "BAJA": "{company}: ya no recibirá más SMS nuestros. Responda START para volver a recibirlos.",
 }
-HELP_TEXT = "{company}: news of your deliveries. {link} Reply STOP to get none, START to get them again."
+_HELP = "{company}: news of your deliveries. {link} Reply STOP to get none, START to get them again."
+HELP = {
+    "HELP": _HELP,
+    "INFO": _HELP,
+    "HILFE": "{company}: Nachrichten zu Ihren Sendungen. {link} Mit STOP abbestellen, mit START wieder einschalten.",
+    "AIDE": "{company} : les nouvelles de vos livraisons. {link} Répondez STOP pour ne plus en recevoir, START sinon.",
+    "AYUDA": "{company}: noticias de sus entregas. {link} Responda STOP para no recibirlas, START para volver.",
+}
 
 
 class ReceiptIn(Schema):
@@ -123,9 +129,8 @@ def _word(text: str) -> str:
 def _answer(word: str) -> str | None:
     """Return what to answer; to what Twilio answers by itself nothing, because two answers cost twice and confuse."""
     names = {"company": current_app.config["COMPANY_NAME"], "link": current_app.config["PUBLIC_BASE_URL"]}
-    if word in HELP:
-        return HELP_TEXT.format(**names)
-    return STOP_HERE[word].format(**names) if word in STOP_HERE else None
+    said = {**STOP_HERE, **HELP}.get(word)
+    return said and said.format(**names)
 
 
 def _twiml(text: str | None) -> Response:

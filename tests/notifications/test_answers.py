@@ -49,13 +49,16 @@ def test_stop_twice_is_once_and_an_answer_that_comes_again_changes_nothing(texts
 
 
 @on_sqlite
-@pytest.mark.parametrize("word", ["HELP", "info"])
-def test_help_says_who_writes_and_how_to_make_it_stop(make_texts, word):
+@pytest.mark.parametrize(
+    ("word", "words"), [("HELP", "news of"), ("info", "news of"), ("Hilfe!", "Nachrichten"), ("aide", "nouvelles")]
+)
+def test_help_says_who_writes_and_how_to_make_it_stop(make_texts, word, words):
     texts = make_texts(COMPANY_NAME="Ham & Söhne <GmbH>", PUBLIC_BASE_URL="http://127.0.0.1:8000")
     text = texts.answer(word).text
     assert "Ham &amp; Söhne &lt;GmbH&gt;" in text
     assert "http://127.0.0.1:8000" in text
     assert "STOP" in text
+    assert words in text
     assert not is_out()
 
 
