@@ -80,7 +80,7 @@ def _by_link(view: View) -> View:
 def _again(link: Link | None, error: AppError) -> Response:
     """Bring the form back with what was typed, if it is of use."""
     if link is None or not isinstance(error, Invalid) or request.endpoint != "unsubscribe.save_preferences":
-        return _worded(None, status=error.status, error=error.detail)
+        return _worded(None, status=error.status, error=error)
     wrong = {one["pointer"].rpartition("/")[2] for one in error.errors}
     return _page(link, status=error.status, wrong=wrong, typed=request.form)
 

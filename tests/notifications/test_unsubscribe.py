@@ -236,3 +236,12 @@ def test_a_token_says_whom_by_a_hash_of_its_own(app):
         assert hashed == opt_outs.address_hash("mail", " Grace@Home.Example ")
         assert hashed != opt_outs.address_hash("sms", GRACE)
         assert messages.TEMPLATES
+
+
+@on_sqlite
+@pytest.mark.parametrize(("locale", "words"), [("de", "gilt nicht"), ("fr-CA", "pas valable"), ("it", "is not valid")])
+def test_that_a_link_does_not_work_is_said_in_the_house_s_language(make_app, locale, words):
+    app = make_app(DEFAULT_LOCALE=locale)
+    page = app.test_client().get("/unsubscribe/forged", headers={"Accept": "text/html"})
+    assert page.status_code == 400
+    assert words in page.text
