@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with the API's own shape for what gunicorn itself refuses: RFC 9457 problem+json."""
+"""gunicorn's threaded worker, which answers in the API's own shape what gunicorn refuses, and hangs up on nobody."""
 
 import logging
 import socket
@@ -38,7 +38,27 @@ _ANSWERS = {
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn brings no types
-    """Answers as the rest of the API does, where gunicorn would answer with HTML."""
+    """Answers as the rest of the API does (RFC 9457), where gunicorn would answer with HTML."""
+
+    sockets: list[Any]
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001  gunicorn's
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            self._close_the_door()
+
+    def _close_the_door(self) -> None:
+        """Let in whoever has knocked, then close the port: others are refused, and may safely ask another instance.
+
+        gunicorn would leave it open until the last request is answered, and hang up on whoever had come meanwhile.
+        """
+        for listener in self.sockets:
+            before = None
+            while self.nr_conns != before:
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+        self.sockets = []
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Log and answer what never reached the app, or what the app could not answer; the connection then ends."""

@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 
+import psutil
 import pytest
 
 from delivery.app import create_app
@@ -167,3 +170,44 @@ def test_a_header_with_an_underscore_is_not_the_one_with_a_hyphen(tmp_path):
     finally:
         gunicorn.stop()
     assert got[2:] == [429, 429], got
+
+
+HALF = (
+    b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{"
+)
+
+
+def refuses(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("app")
+def test_who_comes_while_it_stops_is_refused_at_once_and_who_came_before_is_answered(gunicorn):
+    """A proxy asks another instance where it was refused, and must not where it had been heard."""
+    with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=10) as slow:
+        slow.sendall(HALF)
+        time.sleep(0.2)  # until a thread waits for the rest
+        gunicorn.process.terminate()
+        wait_until(lambda: refuses(gunicorn.port), what="the closed port", seconds=2)
+        slow.sendall(b"}")
+        assert slow.makefile("rb").readline().startswith(b"HTTP/1.1 422")
+    assert gunicorn.process.wait(timeout=15) == 0
+
+
+@pytest.mark.usefixtures("app")
+def test_who_had_knocked_before_it_stops_is_let_in(gunicorn):
+    [worker] = psutil.Process(gunicorn.process.pid).children()
+    worker.suspend()
+    with ExitStack() as stack:
+        knocked = [stack.enter_context(socket.create_connection(("127.0.0.1", gunicorn.port), 10)) for _ in range(5)]
+        for one in knocked:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        gunicorn.process.terminate()
+        wait_until(lambda: any("Handling signal: term" in line for line in gunicorn.lines()), what="TERM", seconds=5)
+        time.sleep(0.2)  # until the worker has been told
+        worker.resume()
+        assert [one.makefile("rb").readline() for one in knocked] == 5 * [b"HTTP/1.1 200 OK\r\n"]
