@@ -1,10 +1,12 @@
 """The OpenAPI document: valid, complete, and true of what the API really answers."""
 
 import re
+from uuid import UUID
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
@@ -216,6 +218,8 @@ def conform(operation, caller):
 @pytest.mark.no_cover  # the same lines again and again
 @pytest.mark.parametrize("role", ["admin", "customer"])
 def test_what_is_answered_is_what_is_documented(app, people, role):
+    # Hypothesis's own come from true chance, and what it filters by chance it then calls inconsistent.
+    schemathesis.openapi.format("uuid", st.integers(0, 2**128 - 1).map(lambda number: str(UUID(int=number))))
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     for result in schema.get_all_operations():
         conform(result.ok(), Caller(getattr(people, role)))

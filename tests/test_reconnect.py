@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import close
 from tests.factories import delivery_in
 
 # SQLite has no connections to lose.
@@ -32,7 +33,8 @@ def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(api, 
     assert api.post("/api/deliveries", json=delivery_in()).status_code == 201
 
 
-def test_a_connection_that_only_rested_is_kept(api, server):
+def test_a_connection_that_only_rested_is_kept(app, api, server):
+    close(app)  # the pools may hold some that another test has cut
     api.create()
     before = server.execute(f"SELECT pid {OTHERS} ORDER BY pid").fetchall()
     api.create()
