@@ -15,7 +15,8 @@ from typing import Any
 
 import click
 from flask.cli import with_appcontext
-from rq import SimpleWorker
+from redis.client import Pipeline
+from rq import SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.worker import WorkerStatus
@@ -93,6 +94,15 @@ class QueueWorker(SimpleWorker):
         if self.get_state() != WorkerStatus.BUSY:
             raise StopRequested
         self._stop_requested = True
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Say that this worker lives, also to a Redis that has lost what it knew: RQ enlists once, at its start."""
+        super().heartbeat(timeout, pipeline)
+        commands = self.connection.pipeline() if pipeline is None else pipeline
+        commands.hset(self.key, mapping=self.serialize())
+        worker_registration.register(self, commands)
+        if pipeline is None:
+            commands.execute()
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """Jobs have no time-out here; RQ would take a dead worker for alive for seven minutes."""

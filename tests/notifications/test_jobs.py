@@ -5,6 +5,7 @@ import time
 import pytest
 from flask import current_app, g
 from redis.exceptions import RedisError
+from rq import Worker
 from rq.job import Callback
 
 from delivery import jobs
@@ -133,3 +134,17 @@ def test_a_pause_ends_when_the_process_is_asked_to(in_app):
     began = time.monotonic()
     jobs.pause(5)
     assert time.monotonic() - began < 1
+
+
+def test_a_worker_is_known_again_to_a_redis_that_has_lost_everything(app, redis_server):
+    with app.app_context():
+        worker = worker_of("mail")
+        worker.register_birth()
+        redis_server.flush()
+        worker.heartbeat()
+        try:
+            [found] = Worker.all(connection=worker.connection)
+            assert (found.name, found.queue_names(), found.pid) == (worker.name, ["mail"], worker.pid)
+            assert Worker.count(queue=worker.queues[0]) == 1
+        finally:
+            worker.register_death()
