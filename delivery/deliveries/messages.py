@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Row, and_, select
+from sqlalchemy import Row, and_, or_, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import clock
@@ -26,7 +26,7 @@ from delivery.notifications.preferences import NotificationPreference, Wishes
 from delivery.notifications.quiet_hours import quiet_until
 from delivery.notifications.rendering import letter
 from delivery.notifications.services import NewMessage
-from delivery.notifications.states import Channel, MessageState
+from delivery.notifications.states import OPEN, Channel, MessageState
 from delivery.users.models import User
 
 __all__ = ["TEMPLATES", "compose", "created", "edited", "instead", "moved", "note_opt_out"]
@@ -213,23 +213,29 @@ def _context(message: ClaimedMessage, row: Any) -> dict[str, Any]:
     }
 
 
-_MAIL_THERE = select(OutboxMessage.id).where(
-    OutboxMessage.channel == Channel.MAIL,
-    OutboxMessage.audience == bindparam("audience"),
+# The same as a mail, or newer news that has been told or will be: an edit makes stale what was said of another.
+_NEEDS_NO_MAIL = select(OutboxMessage.id).where(
     OutboxMessage.delivery_id == bindparam("delivery_id"),
-    OutboxMessage.seq == bindparam("seq"),
+    OutboxMessage.audience == bindparam("audience"),
+    or_(
+        (OutboxMessage.channel == Channel.MAIL) & (OutboxMessage.seq == bindparam("seq")),
+        (OutboxMessage.channel != Channel.WEBHOOK)
+        & (OutboxMessage.seq > bindparam("seq"))
+        & ((OutboxMessage.event == UPDATED) == (bindparam("event") == UPDATED))
+        & OutboxMessage.state.in_([*OPEN, MessageState.SENT, MessageState.DELIVERED, MessageState.UNCERTAIN]),
+    ),
 )
 
 
 def instead(fact: MessageSettled) -> list[NewMessage]:
-    """A mail for a text message that failed: once, where the same was not written as a mail anyway.
+    """A mail for a text message that failed: once, where the same was not written as a mail anyway, and is still news.
 
     Whoever opted out, or prefers no text messages, gets none: their text message is suppressed, or refused for it.
     """
     if not (current_app.config["SMS_FALLBACK_TO_MAIL"] and _is_owed(fact)):
         return []
-    same = {"audience": fact.audience, "delivery_id": fact.delivery_id, "seq": fact.seq}
-    if db.session.execute(_MAIL_THERE.limit(1), same).first():
+    same = {name: getattr(fact, name) for name in ("audience", "delivery_id", "seq", "event")}
+    if db.session.execute(_NEEDS_NO_MAIL.limit(1), same).first():
         return []
     row = reader().execute(_FACTS, {"ids": [fact.id]}).one()
     if getattr(row, f"{fact.audience}_email") is None or row.deleted_at is not None:

@@ -120,3 +120,22 @@ def test_the_mail_instead_goes_out_unless_somebody_said_that_it_is_off(texts, pe
     drains.deliver(Channel.MAIL, seconds=20)
     [mail] = [row for row in texts.mails() if "instead_of" in row.data]
     assert (mail.event, mail.state) == ("picked_up", state)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("channel", "newer", "mails"), [("mail", "delivered", 0), ("sms", "delivered", 0), ("mail", "updated", 1)]
+)
+def test_old_news_is_not_told_after_newer(texts, channel, newer, mails):
+    """But that something was edited makes nothing stale."""
+    [identity] = texts.write()
+    row = texts.row(identity)
+    edit = {"json": {"item_name": "A lamp"}, "headers": {"If-Match": "*"}}
+    assert texts.sender.patch(f"/api/deliveries/{row.delivery_id}", **edit).status_code == 200
+    same = {name: getattr(row, name) for name in ("audience", "recipient_id", "delivery_id", "owner_id")}
+    with transaction():
+        add([NewMessage(channel=channel, template=newer, event=newer, seq=2, **same)])
+    texts.twilio.refuse_number()
+    texts.deliver()
+    assert texts.row(identity).state == "failed"
+    assert len([mail for mail in texts.mails() if mail.event == row.event]) == mails
