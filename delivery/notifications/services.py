@@ -1,6 +1,6 @@
 """Writing messages into the outbox, and sending them once more; all in the caller's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -100,16 +100,19 @@ def _wake(channel: str) -> None:
     alarm.wake(channel)
 
 
-def resend(message_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+def resend(message_ids: Sequence[UUID], *, under_own_id: Collection[str] = RESENDABLE) -> dict[UUID, UUID | None]:
     """Send messages once more, as a person decided; return the id under which each will go out, None where it will not.
 
     One that failed gets another attempt under its own id. One that arrived gets a new id, since mailboxes discard an
     id that they have seen. One that is still on its way, or was never to be sent, is left alone.
+
+    Args:
+        under_own_id: the states of those that did not arrive.
     """
     chosen = select(_messages).where(_messages.c.id.in_(message_ids)).order_by(_messages.c.id).with_for_update()
     rows = db.session.execute(chosen).all()
     resent: dict[UUID, UUID | None] = dict.fromkeys(message_ids)
-    resent.update({row.id: _retry(row) for row in rows if row.state in RESENDABLE})
+    resent.update({row.id: _retry(row) for row in rows if row.state in under_own_id})
     resent.update({row.id: _repeat(row) for row in rows if row.state in REPEATED_AS_NEW})
     for row in rows:
         if goes_out := resent[row.id]:

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Uuid, and_, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Uuid, and_, exists, func, select, tuple_
 from sqlalchemy.sql.expression import bindparam, literal_column
 
 from delivery.database import db, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.models import OutboxMessage
-from delivery.notifications.states import Channel
+from delivery.notifications.states import OPEN, Channel
 from delivery.users.models import User
 from delivery.webhooks import envelopes
 from delivery.webhooks.models import EVERYBODY, WebhookEndpoint
@@ -21,6 +21,8 @@ _e, _m = _endpoints.c, OutboxMessage.__table__.c
 _events, _deliveries = DeliveryEvent.__table__, Delivery.__table__
 ENDPOINT_BY_ID = select(*_e).where(_e.id == bindparam("id"))
 MESSAGE_BY_ID = select(OutboxMessage.__table__).where(_m.id == bindparam("id"), _m.channel == Channel.WEBHOOK)
+_copies = OutboxMessage.__table__.alias("copies")
+_COPY_IS_OPEN = exists().where(_copies.c.resend_of == _m.id, _copies.c.state.in_(OPEN)).label("copy_is_open")
 _HISTORY = _events.join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
 # Who is told of an event, and what of; for an owner without endpoints one look into an index that finds nothing.
 LISTENING = (
@@ -119,7 +121,7 @@ def history(
     )
     whose = () if endpoint.watches == EVERYBODY else (_deliveries.c.owner_id == endpoint.watches,)
     query: Select[Any] = (
-        select(*envelopes.COLUMNS, _m.id.label("message_id"), _m.state, _m.body)
+        select(*envelopes.COLUMNS, _m.id.label("message_id"), _m.state, _m.body, _COPY_IS_OPEN)
         .select_from(_HISTORY.join(OutboxMessage.__table__, first, isouter=True))
         # A delivery's last change is no earlier than its events; by it the index finds them.
         .where(*whose, _deliveries.c.updated_at >= since, _events.c.recorded_at >= since)

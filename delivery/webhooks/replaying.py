@@ -13,7 +13,7 @@ from delivery.database import db
 from delivery.errors import Conflict, invalid_fields
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import NewMessage, add, resend
-from delivery.notifications.states import OPEN, RESENDABLE
+from delivery.notifications.states import OPEN, REPEATED_AS_NEW
 from delivery.webhooks import envelopes
 from delivery.webhooks.models import WebhookEndpoint
 from delivery.webhooks.queries import endpoint_of, history
@@ -49,10 +49,10 @@ def redeliver(seen: Any) -> UUID:
     if row.state in OPEN:
         raise Conflict("It is still on its way.", code="on_its_way")
     audit.record("webhook.redelivered", object_type="webhook_endpoint", object_id=endpoint.id, message_id=str(row.id))
-    if row.state in RESENDABLE:
-        resend([row.id])
+    if row.state not in REPEATED_AS_NEW:
+        resend([row.id], under_own_id=[row.state])
         return row.id  # type: ignore[no-any-return]
-    [made] = add([_again(endpoint, row, event=row.event, message_id=row.id)])
+    [made] = add([_again(endpoint, row, event=row.event, message_id=row.resend_of or row.id)])
     return made
 
 
@@ -110,7 +110,8 @@ def _check_range(since: datetime, until: datetime) -> None:
 
 def _is_due(row: Row[Any], endpoint: Any, events: Collection[str]) -> bool:
     event = envelopes.event_type(row)
-    return is_wanted(event, endpoint.events) and is_wanted(event, events) and row.state not in OPEN
+    on_its_way = row.state in OPEN or row.copy_is_open
+    return is_wanted(event, endpoint.events) and is_wanted(event, events) and not on_its_way
 
 
 def _again(endpoint: Any, row: Any, *, event: str, message_id: UUID | None) -> NewMessage:

@@ -9,6 +9,7 @@ from delivery.deliveries import services
 from delivery.notifications.jobs import deliver
 from delivery.web import SYSTEM
 from tests.commands import run_json
+from tests.servers.waiting import wait_until
 from tests.web.answers import problem
 from tests.webhooks.conftest import ENDPOINTS, is_signed
 
@@ -222,3 +223,58 @@ def test_somebody_elses_log_is_not_there(hooks, people):
     for method, path in (("GET", ""), ("POST", "/redeliver")):
         assert other.request(method, f"/api/webhook-deliveries/{logged['id']}{path}").status_code == 404
     assert other.get("/api/webhook-deliveries").json["items"] == []
+
+
+def test_what_is_replayed_already_is_on_its_way(hooks, receiver):
+    made = hooks.active()
+    hooks.api.create()
+    hooks.drain()
+    assert hooks.post(made, "replay", since=made["created_at"]).json["repeated"] == 1
+    assert hooks.post(made, "replay", since=made["created_at"]).json["repeated"] == 0
+    [copy] = hooks.log(limit=1)
+    hooks.drain()
+    hooks.api.post(f"/api/webhook-deliveries/{copy['id']}/redeliver")  # a copy of the copy
+    assert hooks.post(made, "replay", since=made["created_at"]).json["repeated"] == 0
+    hooks.drain()
+    assert len(receiver.requests) == 3
+
+
+def test_an_old_url_that_is_gone_says_nothing_of_the_new_one(hooks, receiver):
+    made = hooks.active(path="/old")
+    hooks.api.create()
+
+    def answer_when_it_has_moved(handler):
+        hooks.api.patch(f"{ENDPOINTS}/{made['id']}", json={"url": f"{receiver.url}/new"}, headers={"If-Match": "*"})
+        wait_until(lambda: hooks.show(made)["status"] == "active", what="the answer to the challenge", seconds=10)
+        handler.answer(410, b"", {})
+
+    receiver.script.add(answer_when_it_has_moved, times=1, when=lambda path: path == "/old")
+    hooks.drain()
+    assert statuses(hooks) == [("failed", "http_410")]
+    assert hooks.show(made)["status"] == "active"
+    receiver.gone(path="/new")
+    hooks.api.create()
+    hooks.drain()
+    assert hooks.show(made)["disabled_reason"] == "gone"
+
+
+def test_a_new_url_that_answers_its_challenge_so_is_gone(hooks, receiver):
+    receiver.gone(path="/new")
+    made = hooks.make(path="/new")
+    hooks.drain()
+    assert hooks.show(made)["disabled_reason"] == "gone"
+
+
+def test_what_was_never_sent_is_redelivered_under_its_own_id(hooks, receiver):
+    hooks.make()
+    receiver.answers_challenges = False
+    hooks.api.create()
+    hooks.drain()
+    [never] = hooks.log(event="delivery.created")
+    assert (never["state"], never["attempts"]) == ("suppressed", 0)
+    receiver.clear()
+    hooks.api.post(f"{ENDPOINTS}/{never['endpoint_id']}/verify")
+    hooks.drain()
+    assert hooks.api.post(f"/api/webhook-deliveries/{never['id']}/redeliver").json["id"] == never["id"]
+    hooks.drain()
+    assert receiver.requests[-1].id == never["id"]
