@@ -30,6 +30,7 @@ URLS = [
     "https://[fe80::1]/",
     "https://[fec0::1]/",
     "https://[3fff::1]/",
+    "https://[v1.x]/",
     "https://[5f00::1]/",
     "https://[fc00::1]/",
     "https://[ff02::1]/",

@@ -74,7 +74,10 @@ def test_retry_after_is_heeded_in_seconds_and_as_a_date(transport, receiver, sta
     assert 290 < refused(transport, receiver.url).retry_after_seconds <= 300
 
 
-@pytest.mark.parametrize("asked", ["soon", "-5", "", "٣", "Thu, 99 Foo 2026 99:99:99 GMT"])
+FAR_OFF = "Wed, 21 Oct 2030 07:28:00 +9999999999999999999999"
+
+
+@pytest.mark.parametrize("asked", ["soon", "-5", "", "٣", "Thu, 99 Foo 2026 99:99:99 GMT", FAR_OFF])
 def test_a_retry_after_that_says_nothing_is_none(transport, receiver, asked):
     receiver.answer(429, headers={"Retry-After": asked.encode().decode("latin-1")})
     assert refused(transport, receiver.url).retry_after_seconds is None

@@ -138,7 +138,7 @@ def _literal(parts: SplitResult, host: str) -> Address | None:
         address = None
     if address is not None and isinstance(address, IPv6Address) == ("[" in parts.netloc):
         return address
-    if address is not None or not _NAME.fullmatch(host) or _LIKE_A_NUMBER.fullmatch(host):
+    if address is not None or "[" in parts.netloc or not _NAME.fullmatch(host) or _LIKE_A_NUMBER.fullmatch(host):
         raise Refused("Must name a host, or be an address in its usual spelling.")
     return None
 

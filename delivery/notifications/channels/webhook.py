@@ -227,7 +227,7 @@ def _wait(asked: str | None) -> float | None:
         return float(asked[:9])
     try:
         until = parsedate_to_datetime(asked)
-    except ValueError:
+        aware = until if until.tzinfo else until.replace(tzinfo=clock.ZONE)
+        return max(0.0, (aware - clock.now()).total_seconds())
+    except (ValueError, OverflowError):  # whoever is asked may answer anything
         return None
-    aware = until if until.tzinfo else until.replace(tzinfo=clock.ZONE)
-    return max(0.0, (aware - clock.now()).total_seconds())
