@@ -58,6 +58,7 @@ class Setting(NamedTuple):
     meaning: str
 
 
+READABLE = "a UTF-8 text file that this user may read"
 env: Any = Setting  # Any, so that an attribute has the type written beside its name
 
 
@@ -199,7 +200,7 @@ class Config:
     LOG_FORMAT: str = env(choice("json", "text"), in_development("text", "json"), "JSON objects, or lines for people.")
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        raw = read_environment() if environ is None else environ
+        raw = with_files(read_environment() if environ is None else environ)
         problems: dict[str, str] = {}
         for name, expected in chain(self._read(raw), unsafe(self, raw)):
             problems.setdefault(name, expected)
@@ -259,8 +260,22 @@ def read_environment() -> dict[str, str]:
     try:
         saved = dotenv_values(".env", encoding="utf-8")
     except (OSError, UnicodeError):
-        raise ConfigError({".env": "a UTF-8 text file that this user may read"}) from None
+        raise ConfigError({".env": READABLE}) from None
     return {name: text for name, text in saved.items() if text is not None} | dict(os.environ)
+
+
+def with_files(raw: Mapping[str, str]) -> dict[str, str]:
+    """Add the settings that stand in files, as Docker and Kubernetes hand secrets over: `NAME_FILE` names NAME's."""
+    named = {name: raw[f"{name}_FILE"] for name in SETTINGS if raw.get(f"{name}_FILE")}
+    problems, found = {name: f"nothing beside {name}_FILE" for name in named if raw.get(name)}, {}
+    for name, path in named.items():
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError):
+            problems[f"{name}_FILE"] = READABLE
+    if problems:
+        raise ConfigError(problems)
+    return {**raw, **found}
 
 
 def saved_keys(folder: Path) -> dict[str, str]:

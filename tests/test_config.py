@@ -60,6 +60,31 @@ def test_an_empty_value_is_no_value(tmp_path):
     assert development(tmp_path, PORT="", TRUSTED_HOSTS="").PORT == 8000
 
 
+def test_a_setting_may_stand_in_a_file(tmp_path):
+    (tmp_path / "key").write_text(f"{PRODUCTION['SECRET_KEY']}\n")
+    (tmp_path / "empty").touch()
+    environ = PRODUCTION | {"SECRET_KEY": "", "SECRET_KEY_FILE": str(tmp_path / "key")}
+
+    config = Config(environ | {"SMTP_PASSWORD_FILE": str(tmp_path / "empty")})
+
+    assert (config.SECRET_KEY, config.SMTP_PASSWORD) == (PRODUCTION["SECRET_KEY"], "")
+
+
+def test_a_file_is_held_to_the_same_rules(tmp_path):
+    (tmp_path / "key").write_text("CHANGE-ME-to-32-or-more-random-bytes")
+
+    assert set(refused(PRODUCTION | {"SECRET_KEY": "", "SECRET_KEY_FILE": str(tmp_path / "key")})) == {"SECRET_KEY"}
+
+
+def test_a_file_that_cannot_be_read_and_a_second_value_are_refused(tmp_path):
+    (tmp_path / "odd").write_bytes(b"\xff")
+    files = {"REDIS_URL_FILE": str(tmp_path / "gone"), "SMTP_PASSWORD_FILE": str(tmp_path / "odd")}
+    twice = {"SECRET_KEY": "one", "SECRET_KEY_FILE": str(tmp_path / "odd")}
+
+    assert set(refused(files)) == set(files)
+    assert refused(twice)["SECRET_KEY"] == "nothing beside SECRET_KEY_FILE"
+
+
 def test_lists_are_trimmed_and_lower_case(tmp_path):
     config = development(
         tmp_path, TRUSTED_HOSTS="API.example.org, .example.net,", CORS_ORIGINS="https://App.example.org"
