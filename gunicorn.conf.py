@@ -1,6 +1,7 @@
 """gunicorn's settings, for the one-command run, the container and `gunicorn` alone, which finds this file by itself."""
 
 import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ bind = f"[{_config.HOST}]:{_config.PORT}" if ":" in _config.HOST else f"{_config
 worker_class = "delivery.ops.web_worker.ProblemWorker"
 workers = _config.WEB_WORKERS
 threads = _config.WEB_THREADS
-# The app is loaded once and its memory shared; database.py gives every fork connections of its own.
-preload_app = True
+# The app is loaded once and its memory shared; database.py gives every fork connections of its own. `gunicorn --reload`
+# has each worker load the newest code.
+preload_app = "--reload" not in sys.argv
 # A worker proves that it is alive by touching a file: in memory, since a slow disk would look like a dead worker.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn makes a private file in it
 # The default control socket lies in the home folder and is shared by all instances of one user.
