@@ -1,5 +1,8 @@
 # ruff: noqa: INP001  a script, not a package
-"""Asks the API of this container whether it can serve; fails when not. Standard library only: it runs every few seconds."""
+"""Asks the API of this container whether it can serve, and fails when not.
+
+Standard library only: it runs every few seconds.
+"""
 
 import os
 import sys

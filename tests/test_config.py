@@ -67,7 +67,7 @@ def test_a_setting_may_stand_in_a_file(tmp_path):
 
     config = Config(environ | {"SMTP_PASSWORD_FILE": str(tmp_path / "empty")})
 
-    assert (config.SECRET_KEY, config.SMTP_PASSWORD) == (PRODUCTION["SECRET_KEY"], "")
+    assert (PRODUCTION["SECRET_KEY"], "") == (config.SECRET_KEY, config.SMTP_PASSWORD)
 
 
 def test_a_file_is_held_to_the_same_rules(tmp_path):

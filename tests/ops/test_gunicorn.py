@@ -48,6 +48,12 @@ def test_an_ipv6_address_is_bound_in_brackets(configured):
     assert configured("HOST=::1\nPORT=8123\n")["bind"] == "[::1]:8123"
 
 
+@pytest.mark.parametrize(("words", "once"), [(["gunicorn"], True), (["gunicorn", "--reload"], False)])
+def test_the_app_is_loaded_once_for_all_workers_unless_it_is_to_be_loaded_anew(configured, monkeypatch, words, once):
+    monkeypatch.setattr(sys, "argv", words)
+    assert configured("")["preload_app"] is once
+
+
 def test_a_wrong_setting_is_refused_as_everywhere(configured, capsys):
     with pytest.raises(SystemExit) as ended:
         configured("WEB_WORKERS=many\n")
