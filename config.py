@@ -16,7 +16,9 @@ from sqlalchemy.engine import URL
 from config_checks import SIGNING_KEYS, is_loopback, unsafe
 from config_kinds import (
     ASCII_TEXT,
+    COMMIT,
     DATABASE,
+    DSN,
     FILE,
     FLAG,
     FOLDER,
@@ -180,6 +182,11 @@ class Config:
     METRICS_TOKEN: str = env(
         TEXT, "", "Opens `/metrics` as a bearer token; when empty, it is open to this machine alone."
     )
+    GIT_REVISION: str = env(COMMIT, "", "The commit that this was built from, where machines and people ask what runs.")
+    OTEL_EXPORTER_OTLP_ENDPOINT: str = env(
+        WEB_URL, "", "Collector of OpenTelemetry traces, by OTLP over HTTP; when empty, there are none."
+    )
+    SENTRY_DSN: str = env(DSN, "", "Sentry project that is told of errors, without people's data; when empty, none.")
 
     # Webhooks
     WEBHOOK_ALLOW_LOOPBACK: bool = env(

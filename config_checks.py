@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from ipaddress import ip_address
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
@@ -113,6 +114,16 @@ COMPLETE_RULES = (
     Rule("SMS_API_KEY", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_KEY or c.SMS_PROVIDER == "console"),
     Rule("SMS_API_SECRET", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_SECRET or c.SMS_PROVIDER == "console"),
     Rule("SMS_FROM", "a value for this SMS_PROVIDER", lambda c: c.SMS_FROM or c.SMS_PROVIDER != "twilio"),
+    Rule(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "the packages of the extra `otel` to be installed",
+        lambda c: not c.OTEL_EXPORTER_OTLP_ENDPOINT or find_spec("opentelemetry"),
+    ),
+    Rule(
+        "SENTRY_DSN",
+        "the package of the extra `sentry` to be installed",
+        lambda c: not c.SENTRY_DSN or find_spec("sentry_sdk"),
+    ),
 )
 PRODUCTION_RULES = (
     Rule("SECRET_KEY", STRONG, lambda c: is_strong(c.SECRET_KEY)),
@@ -129,6 +140,12 @@ PRODUCTION_RULES = (
     Rule("METRICS_TOKEN", STRONG_PASSWORD, lambda c: not c.METRICS_TOKEN or not is_guessable(c.METRICS_TOKEN)),
     Rule("TWILIO_BASE_URL", ENCRYPTED, lambda c: is_encrypted(c.TWILIO_BASE_URL)),
     Rule("SNS_ENDPOINT_URL", ENCRYPTED, lambda c: not c.SNS_ENDPOINT_URL or is_encrypted(c.SNS_ENDPOINT_URL)),
+    Rule(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ENCRYPTED,
+        lambda c: not c.OTEL_EXPORTER_OTLP_ENDPOINT or is_encrypted(c.OTEL_EXPORTER_OTLP_ENDPOINT),
+    ),
+    Rule("SENTRY_DSN", ENCRYPTED, lambda c: not c.SENTRY_DSN or is_encrypted(c.SENTRY_DSN)),
     Rule("WEBHOOK_ALLOW_LOOPBACK", "false in production", lambda c: not c.WEBHOOK_ALLOW_LOOPBACK),
     Rule("WEBHOOK_ENCRYPTION_KEYS", STRONG, lambda c: all(map(is_strong, c.WEBHOOK_ENCRYPTION_KEYS))),
     Rule(

@@ -102,6 +102,10 @@ OWN_FOLDER = Kind("a folder", lambda text: FOLDER.parse(text) if text else None)
 FILE = Kind("a file", FOLDER.parse)
 HOSTNAME = matching("a host name or an IP address", rf"{_HOST}|[0-9a-f.]*:[0-9a-f:.]*")
 WEB_URL = matching("an http(s):// address, no slash at its end", rf"{_ORIGIN}(/[^\s?#]*[^\s?#/])?")
+COMMIT = matching("a commit's id in hexadecimal digits", "[0-9a-f]{7,64}")
+DSN = matching(
+    "a DSN such as https://key@sentry.example.com/1", rf"https?://[0-9a-f]+@{_HOST}(:[1-9][0-9]{{0,4}})?/[^\s?#]*[0-9]"
+)
 DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
 REDIS = Kind("a redis://, rediss:// or unix:// address", parse_redis_url)
 MAILBOX = matching("`name@host` or `Name <name@host>`", r"[^@<>]*<[^\s@<>,]+@[^\s@<>,]+>|[^\s@<>,]+@[^\s@<>,]+")

@@ -7,6 +7,7 @@ from typing import Any
 
 from config import Config
 from delivery import logs
+from delivery.ops import tallies
 
 _config = Config.load_or_exit()
 
@@ -31,6 +32,21 @@ def when_ready(_server: Any) -> None:
     """Leave the loaded app out of garbage collections: each would write to, and so copy, what the workers share."""
     gc.collect()
     gc.freeze()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker to come a place to count in, one that nobody who lives has."""
+    worker.slot = tallies.of(server.app.wsgi()).reserve(other.slot for other in server.WORKERS.values())
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Have this worker count in its place."""
+    tallies.of(server.app.wsgi()).take(worker.slot)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget what a worker had in its hands when it ended; what it counted stays."""
+    tallies.of(server.app.wsgi()).clear(worker.slot)
 
 
 def on_reload(_server: Any) -> None:

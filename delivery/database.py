@@ -257,6 +257,12 @@ def delete_some(key: Any, *which: Any, limit: int) -> int:
     return len(db.session.execute(gone).all())
 
 
+def engines(app: Flask) -> tuple[Engine, Engine]:
+    """Return the app's engines: the one for transactions, and the one for reads that need none."""
+    with app.app_context():
+        return db.engine, app.extensions[_READ_ENGINE]
+
+
 def backend() -> Literal["postgresql", "sqlite"]:
     """Return which database this app runs on."""
     return "sqlite" if db.engine.dialect.name == "sqlite" else "postgresql"

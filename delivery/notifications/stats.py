@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, case, func, literal, literal_column, select
+from sqlalchemy import Float, Row, Select, case, func, literal, literal_column, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
 from delivery.database import now, oldest_id, reader
 from delivery.notifications.claims import claimable
 from delivery.notifications.models import Breaker, OutboxAttempt, OutboxMessage
 from delivery.notifications.queries import CLOCKS_APART_SECONDS
-from delivery.notifications.states import OPEN, RESENDABLE, Channel
+from delivery.notifications.states import OPEN, RESENDABLE, Channel, Outcome
 
 _m, _a, _b = OutboxMessage.__table__.c, OutboxAttempt.__table__.c, Breaker.__table__.c
 DAY_SECONDS = 86_400
@@ -31,6 +34,43 @@ class Waiting:
     state: str
     count: int
     due: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The attempts of a channel with one outcome, and of those that a provider answered how long it took."""
+
+    channel: str
+    outcome: str
+    provider: str
+    count: int
+    seconds: float
+    within: tuple[int, ...]
+
+
+# Of an attempt, up to its outcome's being on record: what a provider takes, and at most a moment in the batch.
+BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+# A provider said something; the others say how long a worker was dead or nobody asked.
+ANSWERED = frozenset({Outcome.SENT, Outcome.TEMPORARY, Outcome.PERMANENT})
+
+
+class _seconds(FunctionElement[float]):  # noqa: N801  # reads as the SQL function that it is
+    """The seconds from one time to another."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(_seconds, "postgresql")
+def _postgresql_seconds(element: _seconds, compiler: SQLCompiler, **options: Any) -> str:
+    begun, ended = (compiler.process(one, **options) for one in element.clauses)
+    return f"extract(epoch FROM {ended} - {begun})::double precision"
+
+
+@compiles(_seconds, "sqlite")
+def _sqlite_seconds(element: _seconds, compiler: SQLCompiler, **options: Any) -> str:
+    begun, ended = (compiler.process(one, **options) for one in element.clauses)
+    return f"((julianday({ended}) - julianday({begun})) * 86400.0)"
 
 
 # Literals: with bound values neither database could use its partial index.
@@ -60,6 +100,20 @@ _OUTCOMES = (
     .join_from(OutboxAttempt.__table__, OutboxMessage.__table__, _m.id == _a.message_id)
     .group_by(_m.channel, _a.outcome)
     .order_by(_m.channel, _a.outcome)
+)
+_TOOK = _seconds(_a.handoff_at, _a.ended_at)
+_TRIED = (
+    select(
+        _m.channel,
+        func.coalesce(_a.outcome, literal_column("'open'")),
+        func.coalesce(_a.provider, literal_column("''")),
+        func.count(),
+        func.coalesce(func.sum(_TOOK), 0.0),
+        *(func.sum(case((literal_column(str(bound)) >= _TOOK, 1), else_=0)) for bound in BOUNDS),
+    )
+    .join_from(OutboxAttempt.__table__, OutboxMessage.__table__, _m.id == _a.message_id)
+    .group_by(_m.channel, _a.outcome, _a.provider)
+    .order_by(_m.channel, _a.outcome, _a.provider)
 )
 _BREAKERS: Select[Any] = select(*_b, (_b.paused_until > now()).label("open")).order_by(_b.key)
 
@@ -99,6 +153,15 @@ def outcomes(*, of_last_seconds: float) -> ByState:
     """Return how many attempts were begun lately, by channel and outcome; `open` are those that still run."""
     rows = reader().execute(_OUTCOMES.where(_a.started_at >= now(plus=-of_last_seconds)))
     return {(channel, outcome or "open"): count for channel, outcome, count in rows}
+
+
+def tried(*, of_last_seconds: float) -> list[Tried]:
+    """Return the attempts that were begun lately, by channel, outcome and provider; `open` are those that still run."""
+    rows = reader().execute(_TRIED.where(_a.started_at >= now(plus=-of_last_seconds)))
+    return [
+        Tried(channel, outcome, provider, count, seconds, tuple(within))
+        for channel, outcome, provider, count, seconds, *within in rows
+    ]
 
 
 def breakers() -> Sequence[Row[Any]]:
