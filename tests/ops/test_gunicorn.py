@@ -62,7 +62,7 @@ def test_a_wrong_setting_is_refused_as_everywhere(configured, capsys):
 
 
 class Gunicorn:
-    def __init__(self, folder, more=""):
+    def __init__(self, folder, more="", *, workers=1):
         self.port, self.log = free_port(), folder / "log"
         (folder / ".env").write_text(f"PORT={self.port}\nWEB_WORKERS=1\nLOG_FORMAT=json\n{more}")
         with self.log.open("wb") as output:
@@ -73,7 +73,7 @@ class Gunicorn:
                 stdout=output,
                 stderr=output,
             )
-        wait_until(lambda: len(self.booted()) == 1, what="gunicorn's worker", seconds=30)
+        wait_until(lambda: len(self.booted()) == workers, what="gunicorn's workers", seconds=30)
 
     def lines(self):
         return self.log.read_text().splitlines()

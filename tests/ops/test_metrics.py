@@ -1,13 +1,18 @@
 """/metrics: true, in Prometheus's format, for those who run this and nobody else."""
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import insert
+from rq import Worker
+from sqlalchemy import insert, update
 
+from delivery import jobs as delivery_jobs
 from delivery.database import db, now
-from delivery.notifications import heartbeat, jobs
+from delivery.notifications import alarm, heartbeat, jobs
 from delivery.notifications.channels import Failure
-from delivery.notifications.models import Breaker
+from delivery.notifications.models import Breaker, OutboxAttempt
+from delivery.notifications.states import Outcome
 from tests.conftest import METRICS_TOKEN
 from tests.notifications.conftest import Outbox, on_sqlite, put
 from tests.web.answers import problem
@@ -114,3 +119,58 @@ def test_a_proxy_in_front_does_not_make_the_world_local(make_app):
     app = make_app(METRICS_TOKEN="", PROXY_HOPS=1)
     headers = {"X-Forwarded-For": "127.0.0.1"}
     assert app.test_client().get("/metrics", headers=headers).status_code == 403
+
+
+def test_how_long_providers_took_is_told_in_buckets(app, outbox):
+    with app.app_context():
+        outbox.mail.failures.append(Failure("smtp_451", "later"))
+        outbox.add_many(3)
+        jobs.deliver("mail", seconds=20)
+        with db.engine.begin() as connection:
+            moved = update(OutboxAttempt).where(OutboxAttempt.outcome == "temporary")
+            connection.execute(moved.values(handoff_at=now(plus=-7), ended_at=now(plus=-3)))
+    found = scraped(app)
+    name = "outbox_recent_attempt_seconds_bucket"
+    bounds = {key[2]: value for key, value in found.items() if key[0] == name}
+    assert {len(key) for key in found if key[0] == name} == {4}
+    assert (bounds["2.5"], bounds["5.0"], bounds["+Inf"]) == (2, 3, 3)
+
+
+def test_an_attempt_that_nobody_answered_says_nothing_of_the_provider(app, outbox):
+    failure = Failure("broke", "who knows")
+    failure.outcome = Outcome.UNCERTAIN
+    outbox.mail.failures.append(failure)
+    outbox.add_many(1)
+    jobs.deliver("mail", seconds=20)
+    found = scraped(app)
+    assert found["outbox_recent_attempts", "mail", "uncertain"] == 1
+    assert not any(key[0].startswith("outbox_recent_attempt_seconds") for key in found)
+
+
+def test_queues_and_workers_are_told_as_redis_has_them(app, redis_server, travel):
+    redis_server.flush()
+    with app.app_context():
+        redis = delivery_jobs.redis_for_web()
+        queue = delivery_jobs.queue("mail", redis=redis)
+        worker = Worker([queue], connection=redis)
+        worker.register_birth()
+        worker.set_state("idle")
+        for _ in range(2):
+            delivery_jobs.enqueue("mail", alarm.DRAIN, "mail", redis=redis)
+        first = queue.get_jobs()[0]
+        first.enqueued_at -= timedelta(seconds=90)
+        first.save()
+    travel(seconds=1000)  # no job waits longer because a test moves the time
+    found = scraped(app)
+    assert (found["queue_jobs", "mail"], found["queue_jobs", "sms"]) == (2, 0)
+    assert found["queue_oldest_job_seconds", "mail"] == pytest.approx(90, abs=5)
+    assert found["queue_oldest_job_seconds", "sms"] == found["queue_failed_jobs", "mail"] == 0
+    assert {key: value for key, value in found.items() if key[0] == "workers"} == {("workers", "mail", "idle"): 1}
+    with app.app_context():
+        redis.delete(first.key)  # expired in the queue
+    assert scraped(app)["queue_oldest_job_seconds", "mail"] == 0
+
+
+def test_it_tells_which_commit_runs(make_app):
+    (build,) = (key for key in scraped(make_app(GIT_REVISION="4f2c1aa")) if key[0] == "build_info")
+    assert "4f2c1aa" in build
