@@ -115,7 +115,9 @@ def _queues() -> Iterator[Metric]:
     yield _gauge("queue_oldest_job_seconds", "For how long the oldest of them has waited.", ("queue",), ages)
     failed = {(one.name,): one.failed for one in found}
     yield _gauge("queue_failed_jobs", "Jobs that failed within a day.", ("queue",), failed)
-    counts = {(one.name, state): count for one in found for state, count in one.workers.items()}
+    # Nobody must not look like nothing: an alert compares with 0.
+    none = dict.fromkeys(("idle", "busy"), 0)
+    counts = {(one.name, state): count for one in found for state, count in (none | one.workers).items()}
     yield _gauge("workers", "Workers that have given a sign of life.", ("queue", "state"), counts)
 
 

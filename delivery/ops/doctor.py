@@ -1,7 +1,7 @@
 """`flask doctor`: looks at every part that Delivery needs and says what to do about those that are ill."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -58,16 +58,24 @@ def doctor(*, as_json: bool) -> None:
     Nothing is changed and no message is sent; no secret and no address is printed. Exit code 0 when nothing failed,
     1 otherwise.
     """
-    found: dict[str, Finding] = {}
-    for check in CHECKS:
-        found[check.what] = _look(check, found)
-        if not as_json:
-            click.echo(_line(check, found[check.what]))
-    failed = any(finding.level is Level.FAIL for finding in found.values())
+    found = examine(CHECKS, told=None if as_json else lambda *one: click.echo(line(*one)))
+    failed = any(finding.level is Level.FAIL for _, finding in found)
     if as_json:
-        print_json({"ok": not failed, "checks": [_as_dict(check, found[check.what]) for check in CHECKS]})
+        print_json({"ok": not failed, "checks": [described(*one) for one in found]})
     if failed:
         click.get_current_context().exit(1)
+
+
+def examine(
+    which: Sequence[Check], *, told: Callable[[Check, Finding], None] | None = None
+) -> list[tuple[Check, Finding]]:
+    """Look at parts, after those that they need; each is told as soon as it was looked at."""
+    found: dict[str, Finding] = {}
+    for check in which:
+        found[check.what] = _look(check, found)
+        if told:
+            told(check, found[check.what])
+    return [(check, found[check.what]) for check in which]
 
 
 def _look(check: Check, found: dict[str, Finding]) -> Finding:
@@ -86,11 +94,13 @@ def _advice(check: Check, finding: Finding) -> str:
     return "" if finding.level is Level.OK else finding.advice or check.advice
 
 
-def _line(check: Check, finding: Finding) -> str:
+def line(check: Check, finding: Finding) -> str:
+    """Say for people how a part is."""
     advice = _advice(check, finding)
     return f"{finding.level:<4}  {check.what:<14}  {finding.detail}" + (f"  -> {advice}" if advice else "")
 
 
-def _as_dict(check: Check, finding: Finding) -> dict[str, str]:
+def described(check: Check, finding: Finding) -> dict[str, str]:
+    """Say for programs how a part is."""
     level, advice = finding.level.lower(), _advice(check, finding)
     return {"what": check.what, "level": level, "detail": finding.detail, "advice": advice}

@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus asks for; docs/metrics.md has each metric, and the alerts are in monitoring/."""
+"""/metrics: what Prometheus asks for; docs/metrics.md has each metric, and the alerts are in deploy/monitoring/."""
 
 import hmac
 from ipaddress import ip_address

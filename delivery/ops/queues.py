@@ -1,7 +1,7 @@
 """The queues as Redis has them: the jobs that wait, those that failed, and the workers."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +23,7 @@ class QueueState:
     jobs: int
     oldest_seconds: float
     failed: int
-    workers: Mapping[str, int]
+    workers: dict[str, int]
     heartbeat_seconds: float | None
 
 
@@ -46,7 +46,7 @@ def _state(queue: Queue, workers: Sequence[BaseWorker], redis: Redis) -> QueueSt
         jobs=queue.count,
         oldest_seconds=_oldest_seconds(queue, redis),
         failed=queue.failed_job_registry.get_job_count(cleanup=False),
-        workers=Counter(str(worker.get_state()) for worker in ours),
+        workers=dict(Counter(str(worker.get_state()) for worker in ours)),
         heartbeat_seconds=min(ages, default=None),
     )
 

@@ -165,7 +165,8 @@ def test_queues_and_workers_are_told_as_redis_has_them(app, redis_server, travel
     assert (found["queue_jobs", "mail"], found["queue_jobs", "sms"]) == (2, 0)
     assert found["queue_oldest_job_seconds", "mail"] == pytest.approx(90, abs=5)
     assert found["queue_oldest_job_seconds", "sms"] == found["queue_failed_jobs", "mail"] == 0
-    assert {key: value for key, value in found.items() if key[0] == "workers"} == {("workers", "mail", "idle"): 1}
+    assert [found["workers", "mail", state] for state in ("idle", "busy")] == [1, 0]
+    assert [found["workers", "sms", state] for state in ("idle", "busy")] == [0, 0]
     with app.app_context():
         redis.delete(first.key)  # expired in the queue
     assert scraped(app)["queue_oldest_job_seconds", "mail"] == 0
