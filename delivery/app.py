@@ -26,7 +26,7 @@ from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.callbacks import blp as twilio_blueprint
 from delivery.notifications.routes import blp as notifications_blueprint
-from delivery.ops import cli_up, cron, doctor, schema, status, tallies, worker
+from delivery.ops import cli_up, cron, doctor, reports, schema, status, tallies, traces, worker
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
 from delivery.ops.metrics import blp as metrics_blueprint
@@ -58,6 +58,8 @@ def create_app(config: Any) -> Flask:
     _add_blueprints(app)
     _add_commands(app)
     tallies.init_app(app)
+    traces.init_app(app)
+    reports.init_app(app)
     return app
 
 

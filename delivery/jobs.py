@@ -21,6 +21,7 @@ from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
 from delivery import logs
+from delivery.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def job(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         current = get_current_job()
-        with _app().app_context(), logs.bound(job_id=current.id if current else None):
+        with _app().app_context(), logs.bound(job_id=current.id if current else None), span(function.__name__):
             try:
                 return function(*args, **kwargs)
             except Exception as error:

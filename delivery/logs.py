@@ -65,6 +65,11 @@ def current_request_id() -> str | None:
     return _ids.get().get("request_id")
 
 
+def current_ids() -> Mapping[str, str]:
+    """Return the ids that stand on each line now."""
+    return _ids.get()
+
+
 def init_app(app: Flask) -> None:
     """Send the records of the whole process through one handler, by LOG_LEVEL and LOG_FORMAT."""
     form = JsonLines if app.config["LOG_FORMAT"] == "json" else TextLines

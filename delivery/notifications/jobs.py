@@ -23,6 +23,7 @@ from delivery.notifications.channels import Failure, Letter, Transport, Unreacha
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import BREAKER_SECONDS, LADDERS, Channel, Outcome
 from delivery.notifications.wording import DATABASE_DOWN
+from delivery.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ class _Drain:
         result = None
         try:
             if self._going_on() and time.monotonic() < lease_end:
-                with logs.bound(request_id=message.request_id):
+                with logs.bound(request_id=message.request_id), span(f"send {message.channel}"):
                     result = self._sent(message, letter)
         finally:
             self.done.put((message, result))

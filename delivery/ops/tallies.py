@@ -103,7 +103,7 @@ class Tallies:
             cells[at + _TOTAL] += seconds
 
     def _unmatched(self, method: str) -> int:
-        return self._rows[UNMATCHED, method if method in METHODS else OTHER]
+        return self._rows[UNMATCHED, known_method(method)]
 
     def in_flight(self) -> float:
         return sum(slot[_FLYING] for slot in self._used())
@@ -134,6 +134,11 @@ def _answered(kind: tuple[str, str], cells: Sequence[float]) -> Answered:
     bounds = [*map(str, BOUNDS), "+Inf"]
     buckets = list(zip(bounds, accumulate(cells[_BUCKETS:_TOTAL]), strict=True))
     return Answered(*kind, statuses, buckets, cells[_TOTAL])
+
+
+def known_method(method: str) -> str:
+    """Return a method, or one word for all that HTTP does not know: clients choose the text."""
+    return method if method in METHODS else OTHER
 
 
 def of(app: Flask) -> Tallies:
