@@ -48,7 +48,6 @@ def _client(app: Flask) -> Any:
         environment=app.config["ENVIRONMENT"],
         default_integrations=False,
         auto_enabling_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,
         include_source_context=False,
         max_request_body_size="never",

@@ -95,7 +95,7 @@ def test_a_library_that_fails_is_named_without_its_words(reporting, sentry):
     try:
         fail()
     except RuntimeError as error:
-        logging.getLogger("rq.worker").error("job of %s: " + ADDRESS, NUMBER, exc_info=error)  # noqa: G003
+        logging.getLogger("rq.worker").exception("job of %s: " + ADDRESS, NUMBER)  # noqa: G003
         logging.getLogger("delivery.x").error(error, exc_info=error)  # noqa: TRY400
     first, second = events(reporting, sentry)
     assert (first["message"], second["message"]) == ("rq.worker", "delivery.x")
