@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -165,16 +166,31 @@ def test_a_pool_that_is_empty_shows_as_full(make_app, database_url):
 
 # gunicorn
 
+UNFINISHED = (
+    b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+)
 
-def counted(gunicorn):
+
+def samples(gunicorn):
     status, _, body = gunicorn.ask(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert status == 200, body
-    samples = [one for family in text_string_to_metric_families(body.decode()) for one in family.samples]
+    return [one for family in text_string_to_metric_families(body.decode()) for one in family.samples]
+
+
+def counted(gunicorn):
     return {
         sample.labels["status"]: sample.value
-        for sample in samples
+        for sample in samples(gunicorn)
         if sample.name == "delivery_http_requests_total" and sample.labels["route"] == "/healthz"
     }
+
+
+def flying(gunicorn):
+    return next(one.value for one in samples(gunicorn) if one.name == "delivery_http_requests_in_flight")
+
+
+def processes(gunicorn):
+    return {one.labels["process"] for one in samples(gunicorn) if one.name == "delivery_db_pool_checked_out"}
 
 
 def workers_of(gunicorn):
@@ -195,12 +211,18 @@ def test_any_worker_tells_of_all_and_deaths_and_reloads_lose_nothing(tmp_path):
     try:
         ask(30)
         assert [counted(gunicorn) for _ in range(6)] == [{"200": 30}] * 6
-        os.kill(workers_of(gunicorn)[-1], signal.SIGKILL)
-        wait_until(lambda: len(gunicorn.booted()) == 4, what="another worker", seconds=30)
+        assert processes(gunicorn) == {"0", "1", "2"}
+        with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=10) as connection:
+            connection.sendall(UNFINISHED)
+            wait_until(lambda: flying(gunicorn) == 2, what="the unfinished request", seconds=10)
+            for worker in workers_of(gunicorn):
+                os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: len(gunicorn.booted()) == 6, what="other workers", seconds=30)
+        assert flying(gunicorn) == 1
         ask(30)
         assert [counted(gunicorn) for _ in range(6)] == [{"200": 60}] * 6
         gunicorn.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(gunicorn.booted()) == 7, what="new workers", seconds=30)
+        wait_until(lambda: len(gunicorn.booted()) == 9, what="new workers", seconds=30)
         ask(30)
         assert [counted(gunicorn) for _ in range(6)] == [{"200": 90}] * 6
     finally:
