@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from delivery import logs
+from delivery import logs, spans
 from delivery.database import transaction
 from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, breakers, claims, registry, wording
@@ -23,7 +23,6 @@ from delivery.notifications.channels import Failure, Letter, Transport, Unreacha
 from delivery.notifications.held import ClaimedMessage, Result
 from delivery.notifications.states import BREAKER_SECONDS, LADDERS, Channel, Outcome
 from delivery.notifications.wording import DATABASE_DOWN
-from delivery.spans import span
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +243,7 @@ class _Drain:
         result = None
         try:
             if self._going_on() and time.monotonic() < lease_end:
-                with logs.bound(request_id=message.request_id), span(f"send {message.channel}"):
+                with logs.bound(request_id=message.request_id), spans.span(f"send {message.channel}"):
                     result = self._sent(message, letter)
         finally:
             self.done.put((message, result))
