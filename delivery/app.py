@@ -26,7 +26,18 @@ from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.callbacks import blp as twilio_blueprint
 from delivery.notifications.routes import blp as notifications_blueprint
-from delivery.ops import cli_up, cron, doctor, reports, schema, status, tallies, traces, worker
+from delivery.ops import (
+    cli_restored,
+    cli_up,
+    cron,
+    doctor,
+    reports,
+    schema,
+    status,
+    tallies,
+    traces,
+    worker,
+)
 from delivery.ops import docs as api_documents
 from delivery.ops.health import blp as health_blueprint
 from delivery.ops.metrics import blp as metrics_blueprint
@@ -121,5 +132,5 @@ def _add_commands(app: Flask) -> None:
         status.group,
     ):
         app.cli.add_command(group)
-    for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up):
+    for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up, cli_restored.restored):
         app.cli.add_command(command)

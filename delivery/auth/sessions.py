@@ -95,6 +95,11 @@ def end_all(fact: AccessRevoked) -> None:
         audit.record("session.all_ended", object_type="user", object_id=fact.user_id, count=count)
 
 
+def end_everybodys() -> int:
+    """End every session of everybody: a restored database takes refresh tokens for new that were used since."""
+    return _end(*UNENDED)
+
+
 def purge(limit: int) -> int:
     """Delete up to `limit` refresh tokens and sessions that have run out; returns how many there were of the more.
 

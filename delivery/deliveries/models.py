@@ -146,6 +146,15 @@ class DeliveryEvent(Base):
     position: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class FeedFloor(Base):
+    """Positions in the feed begin above the highest of these: a backup knows nothing of those given after it."""
+
+    __tablename__ = "feed_floors"
+
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    set_at: Mapped[datetime] = mapped_column(UTC)
+
+
 class DeliveryEventDetail(Base):
     """Free text and position of an event: beside it, because erasure must be able to clear them."""
 

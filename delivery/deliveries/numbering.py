@@ -7,11 +7,15 @@ only ever added above all positions that anybody can have seen. Transactions may
 is restored elsewhere keeps its positions, as it would not those made of PostgreSQL's transaction ids.
 """
 
-from sqlalchemy import BigInteger, text
+from sqlalchemy import BigInteger, func, select, text
 
-from delivery.database import backend, db, reader, transaction
+from delivery.database import backend, db, now, reader, transaction, upsert
+from delivery.deliveries.models import DeliveryEvent, FeedFloor
 
+_floors, _position = FeedFloor.__table__, DeliveryEvent.__table__.c.position
 BATCH_SIZE = 1000
+# More events than are written between a backup and its restore.
+LEAP = 1_000_000_000
 # One at a time, until its commit; who comes second leaves it to the first. SQLite has one writer anyway.
 _TURN = text("SELECT pg_try_advisory_xact_lock(5120733641908275)")
 _NEW = text("SELECT 1 FROM delivery_events WHERE position IS NULL LIMIT 1")
@@ -28,12 +32,27 @@ _NUMBER = text(
         SELECT delivery_id, seq, row_number() OVER (ORDER BY moment, delivery_id, seq) AS place FROM timed
     )
     UPDATE delivery_events
-    SET position = numbered.place + (SELECT coalesce(max(position), 0) FROM delivery_events WHERE position IS NOT NULL)
+    SET position = numbered.place + (
+        SELECT max(position) FROM (
+            SELECT max(position) AS position FROM delivery_events WHERE position IS NOT NULL
+            UNION ALL SELECT coalesce(max(position), 0) FROM feed_floors
+        ) AS given
+    )
     FROM numbered
     WHERE delivery_events.delivery_id = numbered.delivery_id AND delivery_events.seq = numbered.seq
     RETURNING position
     """
 ).columns(position=BigInteger)
+
+
+def leap() -> None:
+    """Have the next positions begin far above all that anybody can have seen; after a restore.
+
+    Whoever read on after the backup holds positions that it does not know, and would pass over events that got them again.
+    """
+    newest = select(func.coalesce(func.max(_position), 0) + LEAP).where(_position.is_not(None)).scalar_subquery()
+    floor = upsert(_floors).values(position=newest, set_at=now())
+    db.session.execute(floor.on_conflict_do_nothing())
 
 
 def number_new_events() -> int:

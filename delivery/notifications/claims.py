@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from delivery import database
 from delivery.database import backend, db, new_id, now
-from delivery.notifications import lanes, registry
+from delivery.notifications import holding, lanes, registry
 from delivery.notifications.attempts import end_attempts, new_lease, release, settle
 from delivery.notifications.breakers import key_of_provider
 from delivery.notifications.held import ClaimedMessage, Result, still_held
@@ -37,8 +37,9 @@ AGAIN_SECONDS = 1.0
 
 
 def claimable(channel: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
-    """Due, and not held back in its lane. Of a row in somebody's hands next_at is the end of the lease."""
-    return _m.channel == channel, lanes.is_open(_messages), _m.next_at <= now(), lanes.first(_messages)
+    """Due, not held back in its lane, and no hold stands. Of a row in somebody's hands next_at is the lease's end."""
+    due = (_m.channel == channel, lanes.is_open(_messages), _m.next_at <= now())
+    return *due, lanes.first(_messages), holding.is_released()
 
 
 # Statements are built once: building them takes longer than running them.

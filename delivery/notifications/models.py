@@ -125,6 +125,17 @@ class OutboxAttempt(Base):
     error: Mapped[str | None] = mapped_column(Text)
 
 
+class OutboxHold(Base):
+    """While one stands, nothing is sent; kept when it is released, to tell when messages were late and why."""
+
+    __tablename__ = "outbox_holds"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    reason: Mapped[str] = mapped_column(String(200))
+    held_at: Mapped[datetime] = mapped_column(UTC)
+    released_at: Mapped[datetime | None] = mapped_column(UTC)
+
+
 class Breaker(Base):
     """How many attempts failed in a row at a provider (`mail:smtp`) or an endpoint (`webhook:<id>`)."""
 

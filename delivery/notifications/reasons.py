@@ -45,6 +45,7 @@ WORDS: dict[str, str] = {
     "paused": "the other side failed ten times in a row, and is tried again within the minute",
     "preference": "its recipient has switched it off",
     "quiet_hours": "its recipient wants no messages at this hour",
+    "restored": "it waited in the backup that was restored, and may have been sent since",
     "secret_unreadable": "the endpoint's secret cannot be read with the keys in the settings",
     "sms_limit": "this number has had its text messages of the day",
     "timeout": "there was no whole answer in time",

@@ -14,8 +14,9 @@ from rq import Worker
 from sqlalchemy import func, inspect, select, text
 
 from delivery import clock, jobs
+from delivery.cli import shown
 from delivery.database import now, reader
-from delivery.notifications import allowances, heartbeat, registry, rendering, stats
+from delivery.notifications import allowances, heartbeat, holding, registry, rendering, stats
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.proofreading import mistakes
@@ -110,9 +111,18 @@ def outbox(channel: Channel) -> Finding:
     count, oldest, at = reader().execute(select(func.count(), func.min(_m.next_at), now()).where(*due)).one()
     if not count:
         return Finding(Level.OK, "nothing is due")
+    if holding.standing():
+        return Finding(Level.OK, f"{count} due, and held")
     seconds = (at - oldest).total_seconds()
     level = Level.OK if seconds < LATE_SECONDS else Level.WARN if seconds < FAR_TOO_LATE_SECONDS else Level.FAIL
     return Finding(level, f"{count} due, the oldest for {seconds:.0f} s")
+
+
+def hold() -> Finding:
+    found = holding.standing()
+    if found is None:
+        return Finding(Level.OK, "messages are sent")
+    return Finding(Level.WARN, f"nothing is sent since {shown(found.held_at)}: {shown(found.reason)}")
 
 
 def unsent() -> Finding:

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from delivery.database import backend, engines
-from delivery.notifications import heartbeat, stats
+from delivery.notifications import heartbeat, holding, stats
 from delivery.notifications.stats import ANSWERED, Tried
 from delivery.ops import queues, tallies
 from delivery.ops.openapi import version
@@ -39,6 +39,8 @@ class Outbox(Collector):
         yield from _messages()
         yield from _attempts(stats.tried(of_last_seconds=RECENT_SECONDS))
         yield from _breakers()
+        held = int(holding.standing() is not None)
+        yield GaugeMetricFamily("delivery_outbox_held", "1 while somebody holds all messages back.", value=held)
 
 
 def _messages() -> Iterator[Metric]:

@@ -38,6 +38,7 @@ CHECKS = (
     *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),
     Check("cron", checks.cron, "start `flask cron`", ("redis",)),
     *_of_each_channel("queue", checks.outbox, "see `flask notifications list --channel {}`", _TABLES),
+    Check("hold", checks.hold, "see docs/backups.md; then `flask notifications release`", _TABLES),
     Check("unsent", checks.unsent, "see `flask notifications resend --since 7d --dry-run`", _TABLES),
     Check("breakers", checks.breakers, "wait a minute; then check the provider, and its settings here", _TABLES),
     Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),

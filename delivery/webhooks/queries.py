@@ -45,6 +45,11 @@ ADDRESSES = (
 WINDOW = 5000
 _AFTER = bindparam("after", type_=BigInteger())
 _HEAD = select(func.coalesce(func.max(_events.c.position), 0))
+# After a restore positions leap: the next event may be far off.
+_HEAD_AND_NEXT = select(
+    _HEAD.scalar_subquery().label("newest"),
+    select(func.min(_events.c.position)).where(_events.c.position > _AFTER).scalar_subquery().label("next"),
+)
 _FEED: Select[Any] = (
     select(_events.c.position, *envelopes.COLUMNS)
     .select_from(_HISTORY)
@@ -93,8 +98,8 @@ def feed(
         visible: the condition of access.visible_to(), about `caller_id`.
     """
     # The head first: what is numbered between the two reads must not be passed over.
-    newest = head()
-    end = min(newest, after + WINDOW)
+    newest, following = reader().execute(_HEAD_AND_NEXT, {"after": after}).one()
+    end = min(newest, (following or after) + WINDOW - 1)
     position = {"after": after, "end": end, "limit": limit, "caller_id": caller_id}
     rows = reader().execute(_FEED.where(visible), position).all()
     reached = rows[-1].position if len(rows) == limit else max(after, end)

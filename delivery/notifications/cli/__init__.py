@@ -3,8 +3,8 @@
 No command shows an address: the outbox holds none.
 """
 
-from delivery.notifications.cli import asking, looking, sending
+from delivery.notifications.cli import asking, holding, looking, sending
 from delivery.notifications.cli.choosing import init_app
 from delivery.notifications.cli.group import group
 
-__all__ = ["asking", "group", "init_app", "looking", "sending"]
+__all__ = ["asking", "group", "holding", "init_app", "looking", "sending"]

@@ -9,7 +9,7 @@ import click
 from redis.exceptions import RedisError
 
 from delivery.cli import examples, json_option, print_json, print_table, shown
-from delivery.notifications import heartbeat, queries, stats
+from delivery.notifications import heartbeat, holding, queries, stats
 from delivery.notifications.breakers import held_up
 from delivery.notifications.cli.choosing import choosing
 from delivery.notifications.cli.group import group
@@ -93,6 +93,8 @@ def show_stats(*, as_json: bool) -> None:
     late = ", ".join(f"{channel} {seconds:.0f} s" for channel, seconds in found["overdue_seconds"].items())
     click.echo(f"oldest that could have been sent: {late}")
     click.echo(f"last sweep: {found['last_sweep']}")
+    if held := found["held"]:
+        click.echo(f"held since {shown(held['held_at'])}, nothing is sent: {shown(held['reason'])}")
 
 
 def _stats() -> dict[str, Any]:
@@ -103,6 +105,7 @@ def _stats() -> dict[str, Any]:
         "last_day": _counted(stats.of_last_day(), "state"),
         "attempts": _counted(stats.outcomes(of_last_seconds=HOUR_SECONDS), "outcome"),
         "breakers": [dict(row._mapping) for row in stats.breakers()],  # noqa: SLF001  # public by its documentation
+        "held": dict(held._mapping) if (held := holding.standing()) else None,  # noqa: SLF001  # the same
         **_last_sweep(),
     }
 
