@@ -1,0 +1,116 @@
+"""What a backup says of itself, and whether it is whole: manifest.json, and SHA256SUMS as sha256sum reads it."""
+
+import configparser
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.backups.failures import Failed
+from scripts.backups.sealing import KINDS, sha256
+
+FORMAT = 1
+MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+ROOT = Path(__file__).parents[2]
+_REVISION = re.compile(r"^revision = [\"'](\w+)[\"']", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was saved: `tables` counts the rows of each, at the moment that the backup shows."""
+
+    version: str
+    created_at: str
+    engine: str
+    revision: str
+    tables: dict[str, int]
+    database: str
+    files: str | None
+    sealed: str | None
+    product: str = "delivery"
+    format: int = FORMAT
+
+
+def own_version() -> str:
+    """Return the version of this code."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser["metadata"]["version"]
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, and the hashes of everything in the folder."""
+    text = json.dumps(asdict(manifest), indent=2) + "\n"
+    _write(folder / MANIFEST, text)
+    names = sorted(path.name for path in folder.iterdir())
+    _write(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def checked(folder: Path) -> Manifest:
+    """Return the manifest of a backup that is whole and that this code can read.
+
+    Raises:
+        Failed: it is none of ours, damaged, incomplete, or newer than this code.
+    """
+    _check_sums(folder)
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = _manifest(found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _bad(folder, "its manifest cannot be read") from None
+    if manifest.revision not in _revisions():
+        raise _bad(
+            folder,
+            f"its schema ({manifest.revision}, of version {manifest.version}) is not known to this version"
+            f" {own_version()}: use the code that made it, or newer",
+        )
+    return manifest
+
+
+def _manifest(found: dict[str, Any]) -> Manifest:
+    if found["product"] != "delivery" or found["format"] != FORMAT:
+        raise ValueError
+    manifest = Manifest(**found)
+    members = [manifest.database, *([manifest.files] if manifest.files else [])]
+    if any(Path(name).name != name for name in members) or manifest.sealed not in {None, *KINDS}:
+        raise ValueError
+    return manifest
+
+
+def _check_sums(folder: Path) -> None:
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (FileNotFoundError, NotADirectoryError):
+        raise _bad(folder, f"it has no {SUMS}") from None
+    except ValueError:
+        raise _bad(folder, f"its {SUMS} cannot be read") from None
+    if MANIFEST not in sums:
+        raise _bad(folder, "its manifest is missing")
+    for name, digest in sums.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise _bad(folder, f"{name} is missing")
+        if sha256(path) != digest:
+            raise _bad(folder, f"{name} is damaged")
+
+
+def _revisions() -> set[str]:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "migrations/versions").glob("*.py")]
+    return {match for text in texts for match in _REVISION.findall(text)}
+
+
+def _bad(folder: Path, why: str) -> Failed:
+    return Failed(f"{folder} is no backup that can be restored: {why}", os.EX_DATAERR)

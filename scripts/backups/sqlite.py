@@ -1,0 +1,130 @@
+"""An SQLite database: copied at one moment, compressed, and put back in one step."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from scripts.backups import sealing
+from scripts.backups.failures import Failed
+from scripts.backups.manifest import Manifest
+from scripts.backups.pipes import Step, flow
+from scripts.backups.places import Place
+
+FILE = "database.sqlite3.gz"
+WAIT_SECONDS = 30
+
+
+def save(place: Place, folder: Path, *, how: str | None) -> tuple[str, str, dict[str, int]]:
+    """Write the database into a folder; return the file's name, the schema's revision, and the rows of each table."""
+    copy = folder / "copy.sqlite3"
+    with _opened(place.database) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    with _opened(str(copy)) as connection:
+        revision, tables = contents(connection)
+    if revision is None:
+        raise Failed(f"the database {place.database} has no tables of ours", os.EX_DATAERR)
+    written = sealing.write(folder / FILE, Step(["gzip", "--stdout", "-3", str(copy)]), how=how)
+    copy.unlink()
+    return written, revision, tables
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[sqlite3.Connection]:
+    """Open a database that is there; what SQLite refuses is one line."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=WAIT_SECONDS)) as connection:
+            connection.isolation_level = None
+            yield connection
+    except sqlite3.Error as error:
+        full = "full" in str(error)
+        code = os.EX_IOERR if full else os.EX_UNAVAILABLE if "open" in str(error) else os.EX_DATAERR
+        raise Failed(f"the database {path}: {error}", code) from None
+
+
+def contents(connection: sqlite3.Connection) -> tuple[str | None, dict[str, int]]:
+    """Return the schema's revision, None where there is none, and the rows of each table."""
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+    names = [row[0] for row in connection.execute(query)]
+    counts = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
+    if "alembic_version" not in names:
+        return None, counts
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row and row[0], counts
+
+
+def check(_place: Place, folder: Path, manifest: Manifest) -> None:
+    """See that the copy can be decrypted and decompressed.
+
+    Raises:
+        Failed: it cannot.
+    """
+    with (folder / manifest.database).open("rb") as file:
+        flow(*sealing.opened(manifest.sealed), Step(["gzip", "--test"]), source=file)
+
+
+def is_in_use(place: Place) -> bool | None:
+    """Tell whether there are rows in the database; None: there is no such file."""
+    if not Path(place.database).exists():
+        return None
+    with _opened(place.database) as connection:
+        return any(count for table, count in contents(connection)[1].items() if table != "alembic_version")
+
+
+def load(_place: Place, folder: Path, manifest: Manifest, *, into: str) -> None:
+    """Restore a copy as a new file, and see that it is sound and every row is there.
+
+    Raises:
+        Failed: it is not.
+    """
+    with (folder / manifest.database).open("rb") as source, Path(into).open("xb") as file:
+        flow(*sealing.opened(manifest.sealed), Step(["gzip", "--decompress", "--stdout"]), source=source, sink=file.write)
+        file.flush()
+        os.fsync(file.fileno())
+    with _opened(into) as connection:
+        (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if sound != "ok" or contents(connection) != (manifest.revision, manifest.tables):
+            raise Failed("the restored tables have not the rows that the manifest counts", os.EX_DATAERR)
+
+
+def drop(_place: Place, database: str) -> None:
+    """Delete a file that was restored in vain."""
+    for suffix in ("", "-wal", "-shm", ".turn"):
+        Path(database + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def read_only(place: Place) -> Iterator[None]:
+    """See that nobody else has the database open.
+
+    Raises:
+        Failed: somebody has.
+    """
+    _alone(place)
+    yield
+
+
+def _alone(place: Place) -> None:
+    with _opened(place.database) as connection:
+        connection.execute("PRAGMA busy_timeout = 2000")
+        try:
+            # Leaving WAL takes everybody else to have gone; their writes would be lost with the file.
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError:
+            raise Failed(f"{place.database} is in use: stop API, worker and cron first", os.EX_TEMPFAIL) from None
+
+
+def swap(place: Place, *, new: str, old: str | None) -> None:
+    """Put a restored file in the place of the one in use, which gets another name."""
+    with _opened(new) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # all of it in one file
+    if old is not None:
+        _alone(place)
+        shutil.copystat(place.database, new)
+        os.link(place.database, old)  # it is never without a name
+    Path(new).replace(place.database)
+    Path(f"{new}.turn").unlink(missing_ok=True)
+
+
