@@ -1,7 +1,15 @@
-"""How Alembic reaches the database: one migration at a time, and none that waits long for a lock."""
+"""How Alembic reaches the database: one migration at a time, and none that others wait long for."""
+
+import logging
+import os
+import sys
+import time
 
 from alembic import context
+from flask import current_app
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 import delivery.auth.models
 import delivery.deliveries.models
@@ -11,6 +19,10 @@ import delivery.users.models  # noqa: F401  # each registers its tables
 from delivery.database import Base, db
 
 ADVISORY_LOCK = 0x64656C69  # any number, the same for all: "deli"
+# Whoever waits for a table's lock has all others wait behind: better to give it up soon, and to come again.
+TRIES, PAUSE_SECONDS = 5, 2.0
+
+logger = logging.getLogger("alembic.env")
 
 
 def run(connection: Connection) -> None:
@@ -25,11 +37,39 @@ def run(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             # A second start waits as long as the first one migrates, whatever the app's connections are told.
             connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+            connection.execute(text(f"SET LOCAL statement_timeout = '{_setting('STATEMENT')}s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_setting('LOCK')}s'"))
         context.run_migrations()
 
 
-with db.engine.connect() as connection:
-    run(connection)
+def _setting(name: str) -> int:
+    seconds: int = current_app.config[f"MIGRATION_{name}_TIMEOUT_SECONDS"]
+    return seconds
+
+
+def run_patiently() -> None:
+    """Try again when somebody held a lock; then give up, with nothing changed."""
+    for left in reversed(range(TRIES)):
+        try:
+            with db.engine.connect() as connection:
+                run(connection)
+        except OperationalError as error:
+            if isinstance(error.orig, QueryCanceled):
+                _give_up("a statement took longer than MIGRATION_STATEMENT_TIMEOUT_SECONDS")
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            if not left:
+                _give_up(f"a lock was not to be had within MIGRATION_LOCK_TIMEOUT_SECONDS, {TRIES} times")
+            logger.warning("Somebody holds a lock that the migration needs; it is tried again.")
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
+
+
+def _give_up(why: str) -> None:
+    sys.stderr.write(f"Error: the schema is as it was: {why}.\n")
+    sys.exit(os.EX_TEMPFAIL)
+
+
+run_patiently()

@@ -44,6 +44,7 @@ def flow(*steps: Step, source: IO[bytes] | None = None, sink: Callable[[bytes], 
                 before.close()
             before = process.stdout
             running.append((step, process, errors))
+        stack.callback(before.close if before else bool)
         _drain(before, sink)
         for _, process, _ in running:
             process.wait()
