@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from alembic import context
 from flask import current_app
@@ -25,6 +27,28 @@ TRIES, PAUSE_SECONDS = 5, 2.0
 logger = logging.getLogger("alembic.env")
 
 
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Let one migration run at a time. Session-wide, so that it also holds around an index that is made concurrently."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    # A second start waits as long as the first one migrates, whatever the app's connections are told.
+    connection.execute(text("SET lock_timeout = 0"))
+    connection.execute(text(f"SET statement_timeout = '{_setting('STATEMENT')}s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    connection.execute(text(f"SET lock_timeout = '{_setting('LOCK')}s'"))
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        connection.execute(text("RESET lock_timeout"))
+        connection.execute(text("RESET statement_timeout"))
+        connection.commit()
+
+
 def run(connection: Connection) -> None:
     """Bring the schema to where the command says, in one transaction."""
     context.configure(
@@ -34,12 +58,6 @@ def run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():
-        if connection.dialect.name == "postgresql":
-            # A second start waits as long as the first one migrates, whatever the app's connections are told.
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text(f"SET LOCAL statement_timeout = '{_setting('STATEMENT')}s'"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_setting('LOCK')}s'"))
         context.run_migrations()
 
 
@@ -52,7 +70,7 @@ def run_patiently() -> None:
     """Try again when somebody held a lock; then give up, with nothing changed."""
     for left in reversed(range(TRIES)):
         try:
-            with db.engine.connect() as connection:
+            with db.engine.connect() as connection, alone(connection):
                 run(connection)
         except OperationalError as error:
             if isinstance(error.orig, QueryCanceled):

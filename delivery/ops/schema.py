@@ -34,7 +34,7 @@ def database(context: click.Context, words: tuple[str, ...]) -> None:
     """
     from flask_migrate.cli import db as commands  # noqa: PLC0415  # see above
 
-    _prepare(context.obj.load_app())
+    prepare(context.obj.load_app())
     commands.main(args=list(words), prog_name="flask db", obj=context.obj)
 
 
@@ -42,16 +42,18 @@ def upgrade(app: Flask, **options: Any) -> None:
     """Bring the app's database to the newest revision; in an app context of its own."""
     from flask_migrate import upgrade  # noqa: PLC0415  # see above
 
-    _prepare(app)
+    prepare(app)
     with app.app_context():
         upgrade(**options)
 
 
-def _prepare(app: Flask) -> None:
+def prepare(app: Flask) -> Any:
+    """Give the app Flask-Migrate's commands, once, and return the extension."""
     from flask_migrate import Migrate  # noqa: PLC0415  # see above
 
     if "migrate" not in app.extensions:
         Migrate(app, db, directory=str(MIGRATIONS))
+    return app.extensions["migrate"].migrate
 
 
 def is_behind(revision: str) -> bool:
