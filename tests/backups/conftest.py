@@ -111,13 +111,7 @@ class Site:
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, env=given)
 
     def rows(self, url=None):
-        """A hash of every row of every table, sorted."""
-        engine = create_engine(url or self.url)
-        try:
-            with engine.connect() as connection:
-                return {table: _hashes(connection, table) for table in inspect(engine).get_table_names()}
-        finally:
-            engine.dispose()
+        return hashes_of(url or self.url)
 
     def databases(self):
         """Every database of the server, or every file beside the SQLite file."""
@@ -133,6 +127,16 @@ class Site:
         """The application's files, with what is in them."""
         files = (path for path in self.data.glob("proofs/*") if path.is_file())
         return {path.name: path.read_bytes() for path in files}
+
+
+def hashes_of(url):
+    """A hash of every row of every table, sorted."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return {table: _hashes(connection, table) for table in inspect(engine).get_table_names()}
+    finally:
+        engine.dispose()
 
 
 def _hashes(connection, table):
