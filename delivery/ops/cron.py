@@ -15,6 +15,7 @@ from delivery.notifications import alarm, claims, heartbeat
 from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
 from delivery.ops.housekeeping import Housekeeping
+from delivery.ops.schema import refuse_if_behind
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def cron() -> None:
     Example:
       flask cron
     """  # noqa: D301  \b keeps click from wrapping
+    refuse_if_behind()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
     logger.info("cron started")

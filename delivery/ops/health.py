@@ -6,12 +6,9 @@ from threading import Thread
 from flask import Flask, Response, current_app
 from marshmallow import fields
 from redis.exceptions import RedisError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
-from delivery.database import reader
-from delivery.ops.schema import is_behind
+from delivery.ops.schema import database_status
 from delivery.web import Blueprint, Schema, answer, public
 
 PATIENCE_SECONDS = 2.0
@@ -79,11 +76,7 @@ def _status_in_time() -> str:
 
 
 def _database_status() -> str:
-    try:
-        found = reader().execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    except SQLAlchemyError:
-        return "migrating" if _answers() else "database_down"
-    return "migrating" if found is None or is_behind(found) else "ready"
+    return database_status()
 
 
 def _redis_answers() -> bool:
@@ -91,13 +84,5 @@ def _redis_answers() -> bool:
         with jobs.brief_redis() as redis:
             redis.ping()
     except RedisError:
-        return False
-    return True
-
-
-def _answers() -> bool:
-    try:
-        reader().execute(text("SELECT 1"))
-    except SQLAlchemyError:
         return False
     return True

@@ -25,6 +25,7 @@ from delivery import jobs, logs
 from delivery.notifications import alarm
 from delivery.notifications.states import Channel
 from delivery.ops.leash import die_with_parent
+from delivery.ops.schema import refuse_if_behind
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def worker(channels: tuple[str, ...]) -> None:
       flask worker
       flask worker mail mail sms
     """  # noqa: D301  \b keeps click from wrapping
+    refuse_if_behind()
     gc.freeze()  # what is loaded by now is shared with the children and stays
     team = _Team([_Member(channel) for channel in channels or Channel])
     for number in (signal.SIGTERM, signal.SIGINT):
