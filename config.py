@@ -117,7 +117,9 @@ class Config:
     DB_POOL_TIMEOUT_SECONDS: int = env(number(1, 300), "5", "Longest wait for a free connection.")
     DB_STATEMENT_TIMEOUT_SECONDS: int = env(number(1, 3600), "15", "Longest run of one statement on PostgreSQL.")
     MIGRATION_LOCK_TIMEOUT_SECONDS: int = env(
-        number(1, 60), "2", "Longest wait of a migration for a lock, which all others then wait behind; tried five times."
+        number(1, 60),
+        "2",
+        "Longest wait of a migration for a lock, which all others then wait behind; tried five times.",
     )
     MIGRATION_STATEMENT_TIMEOUT_SECONDS: int = env(
         number(1, 86400), "600", "Longest run of one statement of a migration."

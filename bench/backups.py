@@ -1,6 +1,6 @@
 """Measures a backup and its restore: seconds, bytes, and the most memory that all their processes took together.
 
-On a private PostgreSQL that writes to the disk as in production; `--deliveries` of the kind that the other benchmarks use.
+On a private PostgreSQL that writes to the disk as in production, with deliveries of the kind that is used beside.
 """
 
 import argparse

@@ -29,7 +29,7 @@ logger = logging.getLogger("alembic.env")
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Let one migration run at a time. Session-wide, so that it also holds around an index that is made concurrently."""
+    """Let one migration run at a time: a session's lock, which also holds while an index is made concurrently."""
     if connection.dialect.name != "postgresql":
         yield
         return

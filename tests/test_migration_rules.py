@@ -17,7 +17,9 @@ ALLOWED = {
 }
 CONTRACTING = {"drop_column", "drop_table", "rename_table", "drop_constraint"}
 CONSTRAINING = {"create_check_constraint", "create_foreign_key", "create_unique_constraint", "create_primary_key"}
-REWRITING = re.compile(r"\b(UPDATE\s+\w+\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|LOCK\s+TABLE|ALTER\s+TABLE|VACUUM)\b", re.IGNORECASE)
+REWRITING = re.compile(
+    r"\b(UPDATE\s+\w+\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|LOCK\s+TABLE|ALTER\s+TABLE|VACUUM)\b", re.IGNORECASE
+)
 
 
 def findings(source):

@@ -48,7 +48,7 @@ _NUMBER = text(
 def leap() -> None:
     """Have the next positions begin far above all that anybody can have seen; after a restore.
 
-    Whoever read on after the backup holds positions that it does not know, and would pass over events that got them again.
+    Whoever read on after the backup holds positions that it does not know, and would pass over events that get them.
     """
     newest = select(func.coalesce(func.max(_position), 0) + LEAP).where(_position.is_not(None)).scalar_subquery()
     floor = upsert(_floors).values(position=newest, set_at=now())

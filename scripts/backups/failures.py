@@ -12,8 +12,23 @@ from typing import NoReturn
 _KINDS = (
     (os.EX_IOERR, ("No space left", "Disk quota exceeded", "disk full", "disk is full")),
     (os.EX_NOPERM, ("authentication failed", "no password supplied", "permission denied", "must be owner")),
-    (os.EX_UNAVAILABLE, ("connection to server", "could not connect", "does not exist", "is not running", "Cannot conn")),
-    (os.EX_DATAERR, ("invalid", "corrupt", "not appear to be", "decrypt", "no identity", "unsupported version", "not in gzip", "unexpected end")),
+    (
+        os.EX_UNAVAILABLE,
+        ("connection to server", "could not connect", "does not exist", "is not running", "Cannot conn"),
+    ),
+    (
+        os.EX_DATAERR,
+        (
+            "invalid",
+            "corrupt",
+            "not appear to be",
+            "decrypt",
+            "no identity",
+            "unsupported version",
+            "not in gzip",
+            "unexpected end",
+        ),
+    ),
 )
 
 

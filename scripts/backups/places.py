@@ -16,7 +16,7 @@ from typing import Any
 from scripts.backups.failures import Failed
 from scripts.backups.pipes import Step, flow
 
-# In a data folder, but no file of an application: the database, the queue, keys, and the list that must outlive a restore.
+# In a data folder, but no file of the application: database, queue, keys, and the list that must outlive a restore.
 NOT_FILES = (
     "./*.sqlite3*", "./valkey*", "./lock", "./secrets.env", "./erasures.jsonl", "./backups", "./.*",
 )  # fmt: skip

@@ -41,9 +41,9 @@ def contents(session: Session) -> tuple[str | None, dict[str, int]]:
     """Return the schema's revision, None where there is none, and the rows of each table."""
     tables = session.ask(_TABLES)
     if "alembic_version" not in tables:
-        return None, {table: 0 for table in tables}
+        return None, dict.fromkeys(tables, 0)
     revision = session.ask("SELECT version_num FROM alembic_version;")
-    counts = session.ask("".join(f"SELECT count(*) FROM public.{name(table)};" for table in tables))
+    counts = session.ask("".join(f"SELECT count(*) FROM public.{name(table)};" for table in tables))  # noqa: S608
     return (revision or [None])[0], dict(zip(tables, map(int, counts), strict=True))
 
 
@@ -68,11 +68,11 @@ def check(place: Place, folder: Path, manifest: Manifest) -> None:
 def is_in_use(place: Place) -> bool | None:
     """Tell whether there are rows in the database; None: there is no such database."""
     with Session(place, "postgres") as session:
-        if not session.ask(f"SELECT 1 FROM pg_database WHERE datname = {literal(place.database)};"):
+        if not session.ask(f"SELECT 1 FROM pg_database WHERE datname = {literal(place.database)};"):  # noqa: S608
             return None
     with Session(place, place.database) as session:
         tables = [table for table in session.ask(_TABLES) if table != "alembic_version"]
-        rows = "".join(f"SELECT 1 FROM public.{name(table)} LIMIT 1;" for table in tables)
+        rows = "".join(f"SELECT 1 FROM public.{name(table)} LIMIT 1;" for table in tables)  # noqa: S608
         return bool(session.ask(rows)) if tables else False
 
 
@@ -149,5 +149,3 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
 
 def _others_end(database: str) -> str:
     return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(database)};"  # noqa: S608
-
-

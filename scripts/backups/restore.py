@@ -21,8 +21,8 @@ ABOUT = """Restore a backup that scripts/backup.sh made, as docs/backups.md says
 The database in use stays as it is until the last step, and is kept under another name. Messages are held afterwards:
 see `flask notifications release`.
 
-Settings: those of the API; BACKUP_AGE_IDENTITY, the file of the key, for what age encrypted (gpg knows its own); PG_BIN,
-COMPOSE as in backup.sh.
+Settings: those of the API; BACKUP_AGE_IDENTITY, the file of the key, for what age encrypted (gpg knows its own);
+PG_BIN, COMPOSE as in backup.sh.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 no backup that can be restored, 69 the database cannot be reached, 73
 there is something in the database and --replace is not given, 74 the disk is full or fails, 75 the database is in use,
@@ -46,7 +46,9 @@ def main() -> None:
         return
     in_use = engine.is_in_use(place)
     if in_use and not options.replace:
-        raise Failed(f"there are rows in {place.database}: give --replace to put the backup in its place", os.EX_CANTCREAT)
+        raise Failed(
+            f"there are rows in {place.database}: give --replace to put the backup in its place", os.EX_CANTCREAT
+        )
     _restore(engine, place, folder, found, is_there=in_use is not None, without_erasures=options.without_erasures)
 
 

@@ -80,7 +80,9 @@ def load(_place: Place, folder: Path, manifest: Manifest, *, into: str) -> None:
         Failed: it is not.
     """
     with (folder / manifest.database).open("rb") as source, Path(into).open("xb") as file:
-        flow(*sealing.opened(manifest.sealed), Step(["gzip", "--decompress", "--stdout"]), source=source, sink=file.write)
+        flow(
+            *sealing.opened(manifest.sealed), Step(["gzip", "--decompress", "--stdout"]), source=source, sink=file.write
+        )
         file.flush()
         os.fsync(file.fileno())
     with _opened(into) as connection:
@@ -126,5 +128,3 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
         os.link(place.database, old)  # it is never without a name
     Path(new).replace(place.database)
     Path(f"{new}.turn").unlink(missing_ok=True)
-
-

@@ -1,4 +1,4 @@
-"""What is no whole backup of ours is refused in one line, and nothing is touched; a failed backup leaves none behind."""
+"""What is no whole backup of ours is refused in one line, with nothing touched; a failed backup leaves none behind."""
 
 import json
 import os

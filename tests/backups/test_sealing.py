@@ -64,8 +64,6 @@ def test_by_age(site, tmp_path, monkeypatch):
     site.restore(backup, "--check")
 
 
-
-
 @on_one
 def test_a_recipient_without_a_key_makes_no_backup(site, gpg, monkeypatch):
     monkeypatch.setenv("BACKUP_GPG_RECIPIENT", "nobody@example.com")
