@@ -31,7 +31,8 @@ def is_released() -> ColumnElement[bool]:
 
 def standing() -> Row[Any] | None:
     """Return since when messages are held, and why: held_at, reason; None where they are sent."""
-    return reader().execute(_HOLD).one_or_none()
+    found: Row[Any] | None = reader().execute(_HOLD).one_or_none()
+    return found
 
 
 def hold(reason: str) -> None:
