@@ -6,7 +6,7 @@ worker holds already when it is set is still sent.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, select, update
 
 from delivery import audit
 from delivery.database import db, new_id, now, reader
@@ -21,7 +21,7 @@ _h, _m = _holds.c, _messages.c
 _STANDS = exists().where(_h.released_at.is_(None))
 _SINCE = select(func.min(_h.held_at)).where(_h.released_at.is_(None)).scalar_subquery()
 # The first that stands: a second one changes nothing.
-_HOLD = select(_h.held_at, _h.reason).where(_h.released_at.is_(None)).order_by(_h.held_at, _h.id).limit(1)
+_HOLD: Select[Any] = select(_h.held_at, _h.reason).where(_h.released_at.is_(None)).order_by(_h.held_at, _h.id).limit(1)
 
 
 def is_released() -> ColumnElement[bool]:
@@ -31,8 +31,7 @@ def is_released() -> ColumnElement[bool]:
 
 def standing() -> Row[Any] | None:
     """Return since when messages are held, and why: held_at, reason; None where they are sent."""
-    found: Row[Any] | None = reader().execute(_HOLD).one_or_none()
-    return found
+    return reader().execute(_HOLD).one_or_none()
 
 
 def hold(reason: str) -> None:
