@@ -29,7 +29,11 @@ class Session:
         )
 
     def __enter__(self) -> Self:
-        self.ask("SET statement_timeout = 0; SET lock_timeout = '10s';")
+        try:
+            self.ask("SET statement_timeout = 0; SET lock_timeout = '10s';")
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
