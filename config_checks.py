@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from sqlalchemy.engine import make_url
 
@@ -90,8 +90,10 @@ def database_is_guarded(config: Config) -> bool:
 def redis_is_guarded(config: Config) -> bool:
     url, password = urlsplit(config.REDIS_URL), redis_password(config)
     if not password:
-        return url.scheme == "unix" or is_loopback(url.hostname or "")
-    return not is_guessable(password)
+        hosts = url.netloc.rpartition("@")[2].split(",")  # several: Sentinels
+        return url.scheme == "unix" or all(is_loopback(urlsplit(f"//{host}").hostname or "") for host in hosts)
+    asked = parse_qs(url.query).get("sentinel_password", [])
+    return not any(map(is_guessable, [password, *asked]))
 
 
 def is_encrypted(address: str) -> bool:

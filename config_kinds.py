@@ -84,6 +84,8 @@ def parse_time_zone(text: str) -> str:
 
 
 def parse_redis_url(text: str) -> str:
+    if "+sentinel:" in text.partition("/")[0]:
+        return check_form(text, _SENTINELS)
     url = urlsplit(text)
     known = url.path if url.scheme == "unix" else url.scheme in {"redis", "rediss"} and url.hostname
     if not known or url.port == 0:
@@ -92,6 +94,8 @@ def parse_redis_url(text: str) -> str:
 
 
 _HOST = r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?"
+_SENTINEL = rf"({_HOST}|\[[0-9a-f:.]+\])(:[1-9][0-9]{{0,4}})?"
+_SENTINELS = rf"rediss?\+sentinel://([^\s@/]*@)?{_SENTINEL}(,{_SENTINEL})*/[a-z0-9._-]+(/[0-9]{{1,3}})?(\?sentinel_password=[^\s&]+)?"
 _ORIGIN = rf"https?://{_HOST}(:[1-9][0-9]{{0,4}})?"
 
 TEXT = Kind("text", str)
@@ -107,7 +111,9 @@ DSN = matching(
     "a DSN such as https://key@sentry.example.com/1", rf"https?://[0-9a-f]+@{_HOST}(:[1-9][0-9]{{0,4}})?/[^\s?#]*[0-9]"
 )
 DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
-REDIS = Kind("a redis://, rediss:// or unix:// address", parse_redis_url)
+REDIS = Kind(
+    "a redis://, rediss:// or unix:// address, or redis+sentinel://host:port,host:port/master", parse_redis_url
+)
 MAILBOX = matching("`name@host` or `Name <name@host>`", r"[^@<>]*<[^\s@<>,]+@[^\s@<>,]+>|[^\s@<>,]+@[^\s@<>,]+")
 LOCALE = matching("a language tag such as en or pt-BR", r"[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}")
 ZONE = Kind("an IANA time zone such as Europe/Berlin", parse_time_zone)

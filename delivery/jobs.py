@@ -21,6 +21,7 @@ from rq import Queue, get_current_job
 from rq.serializers import JSONSerializer
 
 from delivery import logs
+from delivery.sentinel import client_of
 from delivery.spans import span
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def _web() -> _Web:
 
 
 def _impatient(url: str) -> Redis:
-    return Redis.from_url(url, socket_connect_timeout=0.2, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    return client_of(url, socket_connect_timeout=0.2, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
 
 
 @contextmanager
@@ -79,8 +80,8 @@ def brief_redis() -> Iterator[Redis]:
 
 
 def redis_for_worker() -> Redis:
-    """Return a new client that outlives an outage of Redis of a minute or two (Redis.from_url alone does not retry)."""
-    return Redis.from_url(
+    """Return a new client that outlives an outage of Redis, or a fail-over, of a minute or two."""
+    return client_of(
         current_app.config["REDIS_URL"],
         socket_connect_timeout=3,
         retry=Retry(ExponentialWithJitterBackoff(base=0.2, cap=3), 40),

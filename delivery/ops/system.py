@@ -18,6 +18,7 @@ from delivery.ops import data_folder
 from delivery.ops.child import Child
 from delivery.ops.leash import kept, leashed
 from delivery.ops.refusals import CannotRun
+from delivery.sentinel import client_of
 
 APP = "wsgi:app"
 GUNICORN_CONF = Path(__file__).parents[2] / "gunicorn.conf.py"
@@ -70,7 +71,7 @@ class System:
     def store_answers(self) -> bool:
         """Whether the store is up and has read its data."""
         try:
-            with redis.Redis.from_url(self.redis_url, socket_timeout=ASK_SECONDS) as client:
+            with client_of(self.redis_url, socket_timeout=ASK_SECONDS) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
