@@ -35,6 +35,7 @@ from config_kinds import (
     QUIET,
     REDIS,
     REGION,
+    REPLICA,
     TEXT,
     WEB_URL,
     ZONE,
@@ -113,6 +114,10 @@ class Config:
 
     # Stores
     DATABASE_URL: str = env(DATABASE, OWN_SQLITE, "The database; required in production: PostgreSQL.")
+    DATABASE_REPLICA_URL: str = env(REPLICA, "", "A read replica of it, for lists that may be a little late.")
+    DB_REPLICA_MAX_LAG_SECONDS: int = env(
+        number(2, 300), "5", "How late the replica may be; beyond it lists are read from the primary."
+    )
     DB_POOL_SIZE: int = env(number(1, 1000), "8", "PostgreSQL connections that one process keeps.")
     DB_POOL_TIMEOUT_SECONDS: int = env(number(1, 300), "5", "Longest wait for a free connection.")
     DB_STATEMENT_TIMEOUT_SECONDS: int = env(number(1, 3600), "15", "Longest run of one statement on PostgreSQL.")

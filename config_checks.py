@@ -77,8 +77,8 @@ def shared_secrets(config: Config) -> Iterator[tuple[str, str]]:
             yield second, f"a secret other than that of {first}"
 
 
-def database_is_guarded(config: Config) -> bool:
-    url = make_url(config.DATABASE_URL)
+def database_is_guarded(address: str) -> bool:
+    url = make_url(address)
     asked = url.query.get("host", ())
     groups = [url.host or "", *([asked] if isinstance(asked, str) else asked)]
     hosts = [host for group in groups for host in group.split(",") if host]  # none: the socket of this machine
@@ -112,6 +112,11 @@ STRONG = "32 or more random bytes, nothing known or guessable"
 STRONG_PASSWORD = "a password, nothing known or guessable"  # noqa: S105 - words about one
 ENCRYPTED = "an https:// address in production, or one of this machine"
 COMPLETE_RULES = (
+    Rule(
+        "DATABASE_REPLICA_URL",
+        "a replica of a postgresql:// DATABASE_URL",
+        lambda c: not (c.DATABASE_REPLICA_URL and c.DATABASE_URL.startswith("sqlite")),
+    ),
     Rule("SMTP_PASSWORD", "the password of SMTP_USER", lambda c: c.SMTP_PASSWORD or not c.SMTP_USER),
     Rule("SMS_API_KEY", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_KEY or c.SMS_PROVIDER == "console"),
     Rule("SMS_API_SECRET", "a value for this SMS_PROVIDER", lambda c: c.SMS_API_SECRET or c.SMS_PROVIDER == "console"),
@@ -135,7 +140,12 @@ PRODUCTION_RULES = (
     Rule("PUBLIC_BASE_URL", "an https:// address in production", lambda c: c.PUBLIC_BASE_URL.startswith("https://")),
     Rule("TRUSTED_HOSTS", "this API's host names in production", lambda c: c.TRUSTED_HOSTS),
     Rule("DATABASE_URL", "a postgresql:// address in production", lambda c: not c.DATABASE_URL.startswith("sqlite")),
-    Rule("DATABASE_URL", STRONG_PASSWORD, database_is_guarded),
+    Rule("DATABASE_URL", STRONG_PASSWORD, lambda c: database_is_guarded(c.DATABASE_URL)),
+    Rule(
+        "DATABASE_REPLICA_URL",
+        STRONG_PASSWORD,
+        lambda c: not c.DATABASE_REPLICA_URL or database_is_guarded(c.DATABASE_REPLICA_URL),
+    ),
     Rule("REDIS_URL", STRONG_PASSWORD, redis_is_guarded),
     Rule("SMTP_PASSWORD", STRONG_PASSWORD, lambda c: not c.SMTP_PASSWORD or not is_guessable(c.SMTP_PASSWORD)),
     Rule("SMS_API_SECRET", STRONG_PASSWORD, lambda c: not c.SMS_API_SECRET or not is_guessable(c.SMS_API_SECRET)),

@@ -69,6 +69,13 @@ def parse_database_url(text: str) -> str:
     return text
 
 
+def parse_replica_url(text: str) -> str:
+    url = text and parse_database_url(text)
+    if url.startswith("sqlite"):
+        raise ValueError
+    return url
+
+
 def parse_quiet_hours(text: str) -> tuple[str, ...]:
     begin, _, end = check_form(text, r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]|").partition("-")
     if text and begin == end:
@@ -111,6 +118,7 @@ DSN = matching(
     "a DSN such as https://key@sentry.example.com/1", rf"https?://[0-9a-f]+@{_HOST}(:[1-9][0-9]{{0,4}})?/[^\s?#]*[0-9]"
 )
 DATABASE = Kind("a sqlite:// or postgresql:// address", parse_database_url)
+REPLICA = Kind("a postgresql:// address", parse_replica_url)
 REDIS = Kind(
     "a redis://, rediss:// or unix:// address, or redis+sentinel://host:port,host:port/master", parse_redis_url
 )

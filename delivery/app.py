@@ -7,7 +7,7 @@ from flask import Flask
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from delivery import database, events, logs, notifications
+from delivery import database, events, logs, notifications, replica
 from delivery.audit import cli as audit_cli
 from delivery.audit.routes import blp as audit_blueprint
 from delivery.auth import access, sessions
@@ -85,6 +85,7 @@ def _add_parts(app: Flask) -> None:
     passwords.init_app(app)
     callers.init_app(app, access.identify, POLICY)
     throttle.init_app(app)
+    replica.init_app(app)
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
         CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)

@@ -149,6 +149,18 @@ def init_app(app: Flask) -> None:
         _forget_in_children(engine)
 
 
+def reading_engine(app: Flask, url: str) -> Engine | None:
+    """Return an engine for a read replica, which nobody waits for long; None: there is no URL."""
+    if not url:
+        return None
+    options = _postgresql_options(app) | {"pool_timeout": 1}
+    options["connect_args"] |= {"connect_timeout": 2, "keepalives_idle": 5, "tcp_user_timeout": 3_000}
+    engine = create_engine(url, **_JSON, **options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    event.listen(engine, "checkout", _refuse_a_dead_one)
+    _forget_in_children(engine)
+    return engine
+
+
 def _postgresql_options(app: Flask) -> dict[str, Any]:
     milliseconds = 1000 * app.config["DB_STATEMENT_TIMEOUT_SECONDS"]
     return {
@@ -235,6 +247,11 @@ def transaction() -> Iterator[Session]:
         session.close()
     for callback, argument in callbacks:
         callback(argument)
+
+
+def in_transaction() -> bool:
+    """Tell whether this context is inside transaction(), where all that is read must be true now."""
+    return _BEFORE_COMMIT in db.session().info
 
 
 def before_commit(write: Callable[[list[Any]], None], item: Any) -> None:

@@ -80,6 +80,7 @@ def test_production_refuses_one_secret_for_two_purposes(changed, name):
         ({"DATABASE_URL": "postgresql://delivery:change%2Dme@db/delivery"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://delivery@/delivery?host=db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgresql://delivery@/delivery?host=/run/postgresql&host=db"}, "DATABASE_URL"),
+        ({"DATABASE_REPLICA_URL": "postgresql://delivery:postgres@db/delivery"}, "DATABASE_REPLICA_URL"),
         ({"REDIS_URL": "redis://:password1@redis"}, "REDIS_URL"),
         ({"REDIS_URL": "redis://:password1@127.0.0.1"}, "REDIS_URL"),
         ({"REDIS_URL": "redis://redis:6379/0"}, "REDIS_URL"),

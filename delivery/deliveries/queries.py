@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, bindparam
 
-from delivery import clock
+from delivery import clock, replica
 from delivery.database import Json, now, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
 from delivery.deliveries.states import TERMINAL
@@ -90,7 +90,7 @@ def deliveries(
     if "q" in given:
         given |= _search(given["q"])
     position = {f"after_{place}": value for place, value in enumerate(after or ())}
-    return reader().execute(query, {**given, **position, "caller_id": caller_id, "limit": limit}).all()
+    return replica.rows(query, {**given, **position, "caller_id": caller_id, "limit": limit})
 
 
 @lru_cache(maxsize=256)  # to build and describe a statement costs as much as to run it
@@ -177,7 +177,7 @@ _TIMELINE: Select[Any] = (
 
 def timeline(delivery_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]:
     """Return a delivery's history in order, beginning after a seq."""
-    return reader().execute(_TIMELINE, {"delivery_id": delivery_id, "after": after, "limit": limit}).all()
+    return replica.rows(_TIMELINE, {"delivery_id": delivery_id, "after": after, "limit": limit})
 
 
 def stuck(*, for_hours: float, limit: int) -> Sequence[Row[Any]]:

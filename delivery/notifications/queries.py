@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, union_all
 
-from delivery import clock
+from delivery import clock, replica
 from delivery.database import oldest_id, reader
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
 from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE
@@ -71,7 +71,7 @@ def page(
     conditions = [*chosen.conditions(), true() if visible is None else visible]
     if before:
         conditions.append(_m.id < before)
-    return reader().execute(_in_order(conditions, chosen.state, descending=True, limit=limit)).all()
+    return replica.rows(_in_order(conditions, chosen.state, descending=True, limit=limit))
 
 
 def to_resend(chosen: Filter, *, after: UUID | None, limit: int) -> Sequence[Row[Any]]:

@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from delivery import replica
 from delivery.database import backend, engines
 from delivery.notifications import heartbeat, holding, stats
 from delivery.notifications.stats import ANSWERED, Tried
@@ -86,6 +87,19 @@ def _breakers() -> Iterator[Metric]:
     yield _gauge("breaker_open", "1 while a provider or endpoint is paused.", ("key",), paused)
     failures = {(row.key,): row.failures for row in found}
     yield _gauge("breaker_failures", "Its failures in a row.", ("key",), failures)
+
+
+class Replica(Collector):
+    """The replica, as this process sees it; nothing where there is none."""
+
+    def collect(self) -> Iterator[Metric]:
+        there = replica.replica()
+        if there is None:
+            return
+        about = "Whether lists are read from the replica."
+        yield GaugeMetricFamily("delivery_replica_up", about, value=int(there.usable()))
+        late = "For how long the replica may have lacked something, at the most."
+        yield GaugeMetricFamily("delivery_replica_lag_seconds", late, value=there.lag_seconds())
 
 
 class Redis(Collector):
@@ -170,4 +184,4 @@ def _gauge(name: str, about: str, labels: tuple[str, ...], values: Mapping[Any, 
     return gauge
 
 
-COLLECTORS = (Outbox(), Redis(), Web())
+COLLECTORS = (Outbox(), Replica(), Redis(), Web())

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Uuid, and_, exists, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, Uuid, and_, exists, func, select, tuple_
 from sqlalchemy.sql.expression import bindparam, literal_column
 
+from delivery import replica
 from delivery.database import db, reader
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.models import OutboxMessage
@@ -97,11 +98,16 @@ def feed(
     Args:
         visible: the condition of access.visible_to(), about `caller_id`.
     """
-    # The head first: what is numbered between the two reads must not be passed over.
-    newest, following = reader().execute(_HEAD_AND_NEXT, {"after": after}).one()
-    end = min(newest, (following or after) + WINDOW - 1)
-    position = {"after": after, "end": end, "limit": limit, "caller_id": caller_id}
-    rows = reader().execute(_FEED.where(visible), position).all()
+
+    def page(connection: Connection) -> tuple[int, int, Sequence[Row[Any]]]:
+        # The head first: what is numbered between the two reads must not be passed over. And both from one server: a
+        # replica may lack what the primary has numbered.
+        newest, following = connection.execute(_HEAD_AND_NEXT, {"after": after}).one()
+        end = min(newest, (following or after) + WINDOW - 1)
+        position = {"after": after, "end": end, "limit": limit, "caller_id": caller_id}
+        return newest, end, connection.execute(_FEED.where(visible), position).all()
+
+    newest, end, rows = replica.read(page)
     reached = rows[-1].position if len(rows) == limit else max(after, end)
     return rows, reached, reached < newest
 
