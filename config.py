@@ -129,6 +129,7 @@ class Config:
     MIGRATION_STATEMENT_TIMEOUT_SECONDS: int = env(
         number(1, 86400), "600", "Longest run of one statement of a migration."
     )
+    DB_POOLER: bool = env(FLAG, "false", "Whether `DATABASE_URL` is PgBouncer in transaction mode.")
     REDIS_URL: str = env(REDIS, OWN_VALKEY, "Redis or Valkey, which wakes the workers.")
 
     ERASURE_LIST: Path = env(

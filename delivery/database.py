@@ -140,7 +140,8 @@ def init_app(app: Flask) -> None:
     if writing.dialect.name == "sqlite":
         sqlite.prepare(writing, reading)
     else:
-        event.listen(reading, "connect", _make_read_only)
+        if not app.config["DB_POOLER"]:
+            event.listen(reading, "connect", _make_read_only)
         for engine in (writing, reading):
             event.listen(engine, "checkout", _refuse_a_dead_one)
     app.extensions[_READ_ENGINE] = reading
@@ -162,7 +163,9 @@ def reading_engine(app: Flask, url: str) -> Engine | None:
 
 
 def _postgresql_options(app: Flask) -> dict[str, Any]:
+    """Return how to connect; to PgBouncer without what would stay with a connection that is somebody else's next."""
     milliseconds = 1000 * app.config["DB_STATEMENT_TIMEOUT_SECONDS"]
+    own = {"options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000"}
     return {
         "connect_args": {
             "connect_timeout": 3,
@@ -170,7 +173,7 @@ def _postgresql_options(app: Flask) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 2,
             "tcp_user_timeout": 10_000,  # milliseconds until a server that answers nothing any more is given up
-            "options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000",
+            **({"prepare_threshold": None} if app.config["DB_POOLER"] else own),
         },
         "pool_size": app.config["DB_POOL_SIZE"],
         "max_overflow": 0,
