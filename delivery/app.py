@@ -31,6 +31,7 @@ from delivery.ops import (
     cli_up,
     cron,
     doctor,
+    partitions,
     reports,
     schema,
     status,
@@ -131,6 +132,7 @@ def _add_commands(app: Flask) -> None:
         audit_cli.group,
         privacy_cli.group,
         status.group,
+        partitions.group,
     ):
         app.cli.add_command(group)
     for command in (schema.database, doctor.doctor, worker.worker, cron.cron, cli_up.up, cli_restored.restored):

@@ -12,6 +12,7 @@ from delivery.auth import addresses, invitations, sessions
 from delivery.database import transaction
 from delivery.notifications import retention
 from delivery.notifications.reconciling import reconcile_some
+from delivery.ops import partitions
 from delivery.privacy import erasure_list
 from delivery.privacy import services as privacy
 
@@ -30,6 +31,7 @@ CHORES: tuple[Callable[[int], int], ...] = (
     addresses.purge,
     invitations.purge,
     retention.purge,
+    partitions.keep_ahead,
 )
 
 
