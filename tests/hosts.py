@@ -58,6 +58,7 @@ def hosts():
         yield
     finally:
         for name in ADDRESSES:
+            ip("link", "del", f"dl-{name}", check=False)  # a namespace lives as long as anybody in it
             ip("netns", "del", PREFIX + name, check=False)
         ip("link", "del", BRIDGE, check=False)
 
