@@ -71,5 +71,7 @@ USER 10001:10001
 VOLUME /data
 EXPOSE 8000
 CMD ["gunicorn"]
-ARG REVISION=unknown
+# The commit; GIT_REVISION tells it to /metrics and `flask ops status`.
+ARG REVISION=
+ENV GIT_REVISION=${REVISION}
 LABEL org.opencontainers.image.title=delivery org.opencontainers.image.licenses=MIT org.opencontainers.image.revision=${REVISION}
