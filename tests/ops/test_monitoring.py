@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from delivery.database import db, now
 from delivery.notifications import jobs
 from delivery.notifications.models import Breaker
+from delivery.replica import Replica
 from tests.notifications.conftest import Outbox, on_sqlite, put
 from tests.ops.test_metrics import BEARER
 
@@ -43,6 +45,8 @@ def told(app):
         with db.engine.begin() as connection:
             row = {"key": "mail:smtp", "failures": 1, "paused_until": now(), "changed_at": now()}
             connection.execute(Breaker.__table__.insert().values(row))
+        seen = {"current_at": time.monotonic(), "looked_at": time.monotonic()}
+        app.extensions["delivery.replica"] = Replica(db.engine, max_lag_seconds=60, **seen)
     app.test_client().get("/healthz")
     text = app.test_client().get("/metrics", headers=BEARER).text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
