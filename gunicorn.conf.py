@@ -25,6 +25,19 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True
 # Below the ten seconds that whoever stops us (flask up, docker) waits before it kills.
 graceful_timeout = 8
+# A worker that has not touched its file for so long is killed. Its first thread touches it each second, whatever the
+# requests do: so this ends a process that hangs as a whole. Requests are bounded by the time-outs of what they wait for.
+timeout = 30
+# An idle connection is kept for so long. nginx makes a new one for each request; whoever keeps some, a load balancer say,
+# must let go of them sooner than this, or it will now and then ask on one that has just been closed.
+keepalive = 5
+# Who may wait to be let in: as many as systemd's socket holds, and no more than net.core.somaxconn.
+backlog = 2048
+# The longest address and headers, in bytes: more than nginx lets pass (8 KiB each), so that one answer is as the other.
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+# No max_requests: memory does not grow with requests (docs/performance.md, "Web processes"), and each new worker costs.
 loglevel = _config.LOG_LEVEL.lower()
 
 

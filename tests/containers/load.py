@@ -53,9 +53,9 @@ def client(url, headers, *, keeps):
         turn += 1
         method = "POST" if turn % 2 else "GET"
         own = {**headers, **({"Idempotency-Key": uuid.uuid4().hex} if turn % 4 == 1 else {})}
+        target = "/api/deliveries" if turn % 2 else path
         began = time.monotonic()
         try:
-            target = "/api/deliveries" if turn % 2 else path
             status, content = ask(connection, method, target, headers=own, body=NEW if turn % 2 else None)
         except (OSError, HTTPException) as error:
             status, content = type(error).__name__, str(error).encode()
@@ -66,7 +66,8 @@ def client(url, headers, *, keeps):
         if status == 201:
             path = f"/api/deliveries/{json.loads(content)['id']}" if turn % 4 == 1 else "/api/deliveries?limit=5"
         elif status != 200:
-            failures.append((time.strftime("%T"), method, path, status, round(took, 2), content[:200].decode(errors="replace")))
+            failures.append(status)
+            print(time.strftime("%T"), method, target, status, f"{took:.2f} s", content[:200], flush=True)
         if not keeps:
             connection.close()
         ended.wait(PAUSE_SECONDS)
@@ -93,8 +94,6 @@ def main(url, host, password, *emails):
     for thread in threads:
         thread.join()
     seconds = time.monotonic() - began
-    for failure in failures[:20]:
-        print(*failure)
     total = sum(seen.values())
     print(
         json.dumps(

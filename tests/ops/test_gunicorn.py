@@ -141,6 +141,7 @@ REFUSED = {
     b"nonsense\r\n\r\n": (400, "bad_request"),
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nbad header: x\r\n\r\n": (400, "bad_request"),
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n": (431, "headers_too_large"),
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-One: 1\r\n" * 100 + b"\r\n": (431, "headers_too_large"),
     b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": (414, "uri_too_long"),
     b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br\r\n\r\n": (501, "not_implemented"),
 }
