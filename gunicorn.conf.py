@@ -26,10 +26,10 @@ control_socket_disable = True
 # Below the ten seconds that whoever stops us (flask up, docker) waits before it kills.
 graceful_timeout = 8
 # A worker that has not touched its file for so long is killed. Its first thread touches it each second, whatever the
-# requests do: so this ends a process that hangs as a whole. Requests are bounded by the time-outs of what they wait for.
+# requests do: so this ends a process that hangs as a whole. Requests end by the time-outs of what they wait for.
 timeout = 30
-# An idle connection is kept for so long. nginx makes a new one for each request; whoever keeps some, a load balancer say,
-# must let go of them sooner than this, or it will now and then ask on one that has just been closed.
+# An idle connection is kept for so long. nginx makes a new one for each request; who keeps some, a load balancer say,
+# must let go of them sooner than this, or will now and then ask on one that has just been closed.
 keepalive = 5
 # Who may wait to be let in: as many as systemd's socket holds, and no more than net.core.somaxconn.
 backlog = 2048

@@ -1,5 +1,5 @@
-# ruff: noqa: INP001  a script, not a package
-"""Clients that never pause for long: they read and create deliveries until SIGTERM, and count every answer that is no 2xx.
+# ruff: noqa: T201  a script that prints
+"""Clients that never pause for long: they read and create deliveries until SIGTERM, and tell of what is no 2xx.
 
 `load.py URL HOST PASSWORD EMAIL...`: of each account one client keeps its connection and one makes a new one each time.
 Standard library only. The last line is JSON; the exit code is 1 when anything failed.
@@ -85,8 +85,9 @@ def main(url, host, password, *emails):
         if status != 200:
             sys.exit(f"login: {status} {content!r}")
         headers["Authorization"] = f"Bearer {json.loads(content)['access_token']}"
-        for keeps in (True, False):
-            threads.append(threading.Thread(target=client, args=(url, headers), kwargs={"keeps": keeps}))
+        threads += [
+            threading.Thread(target=client, args=(url, headers), kwargs={"keeps": keeps}) for keeps in (True, False)
+        ]
     began = time.monotonic()
     for thread in threads:
         thread.start()

@@ -16,11 +16,25 @@ from tests.conftest import close, settings
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "deployment.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.M | re.S)
+BLOCKS = re.findall(r"(?ms)^```sh\n(.*?)^```$", GUIDE)
 # What a person brings along, and what earlier commands make.
 BROUGHT = {"fullchain.pem", "privkey.pem", "secrets.env"}
 MADE = (".env", ".venv/", "secrets/")
-PROGRAMS = {"docker", "kubectl", "git", "cp", "chmod", "cd", "set", ".", "export", "python3", "install", "useradd", "systemctl"}
+PROGRAMS = {
+    "docker",
+    "kubectl",
+    "git",
+    "cp",
+    "chmod",
+    "cd",
+    "set",
+    ".",
+    "export",
+    "python3",
+    "install",
+    "useradd",
+    "systemctl",
+}
 # The options of our own scripts, each with its script.
 OPTIONS = {("scripts/deploy.sh", "--rollback"), ("scripts/deploy.sh", "--restart")}
 
@@ -54,16 +68,21 @@ def test_a_shell_can_read_each_block(block):
     assert subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True, check=False).stderr == ""
 
 
+def paths_in(words):
+    """The files of this repository, or made in it, that a command names."""
+    for word in words:
+        path = word.removeprefix("--from-env-file=")
+        looks_like_one = "/" in path or re.search(r"\.(ya?ml|pem|env|txt)$", path)
+        if looks_like_one and not path.startswith(("/", "http", "deployment/", "job/", "COMPOSE_FILE=")):
+            yield path
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_each_command_names_a_program_and_files_that_there_are(words):
     program = words[0]
     assert program in PROGRAMS or program.startswith(".venv/bin/") or (ROOT / program).stat().st_mode & 0o111
-    for word in words[1:]:
-        path = word.split("=")[-1] if word.startswith("--from-env-file") else word
-        if "/" not in path and not re.search(r"\.(ya?ml|pem|env|txt)$", path) or path.startswith(("/", "http", "deployment/", "job/")):
-            continue
-        known = path in BROUGHT or path.startswith(MADE)
-        assert known or list(ROOT.glob(path)), path
+    for path in paths_in(words[1:]):
+        assert path in BROUGHT or path.startswith(MADE) or list(ROOT.glob(path)), path
 
 
 def test_each_composition_it_names_is_there():
@@ -105,8 +124,9 @@ def test_each_command_of_ours_is_one(tmp_path):
 
 def test_each_setting_it_names_is_one():
     named = set(re.findall(r"`([A-Z][A-Z_]{3,})(?:=[^`]*)?`", GUIDE))
-    others = {"COMPOSE_FILE", "DEPLOY_SECONDS", "CHANGE-ME", "POST"}
+    others = {"COMPOSE_FILE", "DEPLOY_SECONDS", "POST"}
     assert {name for name in named if not hasattr(Config, name)} <= others
+    assert "PROXY_HOPS" in named
 
 
 def test_each_unit_it_names_is_one():
@@ -120,5 +140,7 @@ def test_each_unit_it_names_is_one():
 
 def test_each_manifest_is_applied_but_the_example():
     manifests = {path.name for path in (ROOT / "deploy" / "kubernetes").glob("*.yaml")}
-    applied = {Path(word).name for words in COMMANDS if words[0] == "kubectl" for word in words if word.endswith(".yaml")}
+    applied = {
+        Path(word).name for words in COMMANDS if words[0] == "kubectl" for word in words if word.endswith(".yaml")
+    }
     assert applied == manifests - {"secret.example.yaml"}
