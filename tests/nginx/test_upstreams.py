@@ -8,7 +8,10 @@ import pytest
 from tests.nginx.front import ROOT, front
 from tests.servers.waiting import wait_until
 
-SOON = {"proxy_read_timeout 35s": "proxy_read_timeout 1s", "proxy_next_upstream_timeout 40s": "proxy_next_upstream_timeout 2s"}
+SOON = {
+    "proxy_read_timeout 35s": "proxy_read_timeout 1s",
+    "proxy_next_upstream_timeout 40s": "proxy_next_upstream_timeout 2s",
+}
 TOKEN = "IkxpbmsgdG8gYW4gYWNjb3VudCI.ZxY-aQ.s3cr3t-s1gnature-0123456789"
 
 
@@ -157,7 +160,9 @@ def test_no_line_holds_a_secret(plain):
     plain.names.addresses = ["127.0.0.2"]
     lines = [line for line in wait_for_lines(plain, before + 2 * len(SAID) + 2)[before:] if line["path"] != "/gone"]
     assert [line["path"] for line in lines[: len(SAID)]] == list(SAID.values())
-    assert [line["path"] for line in lines[len(SAID) : 2 * len(SAID)]] == list(SAID.values())
+    # What nginx answers by itself it has only as it was written.
+    raw = {path: "/*" if "%" in path else said for path, said in SAID.items()}
+    assert [line["path"] for line in lines[len(SAID) : 2 * len(SAID)]] == list(raw.values())
     told = "".join(path.read_text() for path in plain.folder.glob("*.log"))
     assert "s3cr3t" not in told
     assert "7K3M" not in told
