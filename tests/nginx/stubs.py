@@ -22,7 +22,7 @@ class Container(ThreadingHTTPServer):
 
     def forget(self):
         self.asked, self.status, self.headers, self.body, self.seconds = [], 200, {}, b"{}", 0
-        self.written = False
+        self.written, self.begun = False, []
 
     def hang(self):
         self.status = HANGS
@@ -30,9 +30,11 @@ class Container(ThreadingHTTPServer):
 
 class _Asked(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one piece
 
     def answer(self):
         server = self.server
+        server.begun.append(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server.asked.append((self.command, self.path, dict(self.headers), body))
         if server.status == HANGS:
@@ -46,6 +48,7 @@ class _Asked(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(server.body)
+        self.wfile.flush()
         server.written = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = answer  # noqa: N815  http.server's names
