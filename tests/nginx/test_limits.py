@@ -132,7 +132,7 @@ def hung_up(connection):
 
 def test_a_slow_reader_does_not_hold_a_container():
     with front() as it:
-        it.first.body = b"x" * 4_000_000
+        it.first.body = b"x" * 14_000_000  # more than the kernel keeps
         with connected(it) as one:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             one.sendall(b"GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
