@@ -146,7 +146,10 @@ def rest(app):
     with app.app_context():
         engines = [db.engine, app.extensions["delivery.read_engine"]]
     assert [engine.pool.checkedout() for engine in engines] == [0, 0]
-    redis = app.extensions["delivery.redis"]  # may have lost its server, or have given it up for a while
+    redis = app.extensions["delivery.redis"]
+    # RQ's Worker, once it has seen a client, has it wait for minutes.
+    assert redis.client.connection_pool.connection_kwargs["socket_timeout"] < 1
+    # It may have lost its server, or have given it up for a while
     redis.client.connection_pool.disconnect()
     redis.closed_until = 0.0
     if engines[0].dialect.name == "sqlite":

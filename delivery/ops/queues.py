@@ -27,6 +27,14 @@ class QueueState:
     heartbeat_seconds: float | None
 
 
+class _Seen(Worker):
+    """A worker somewhere, as it is on record."""
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Leave the client as it is: RQ would give it a worker's patience, and requests wait for Redis for minutes."""
+        return connection
+
+
 def all_of_them() -> list[QueueState]:
     """Return every channel's queue.
 
@@ -34,7 +42,7 @@ def all_of_them() -> list[QueueState]:
         RedisError: Redis is down, and nobody knows.
     """
     with jobs.brief_redis() as redis:
-        workers = Worker.all(connection=redis)
+        workers = _Seen.all(connection=redis)
         return [_state(jobs.queue(channel, redis=redis), workers, redis) for channel in Channel]
 
 

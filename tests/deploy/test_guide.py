@@ -19,10 +19,11 @@ GUIDE = (ROOT / "docs" / "deployment.md").read_text()
 BLOCKS = re.findall(r"(?ms)^```sh\n(.*?)^```$", GUIDE)
 # What a person brings along, and what earlier commands make.
 BROUGHT = {"fullchain.pem", "privkey.pem", "secrets.env"}
-MADE = (".env", ".venv/", "secrets/")
+MADE = (".env", ".venv/", "secrets/", "nginx/acme")
 PROGRAMS = {
     "docker",
     "kubectl",
+    "certbot",
     "git",
     "cp",
     "chmod",

@@ -47,11 +47,11 @@ def test_every_container_may_do_little(workload):
 
 @on_sqlite
 @pytest.mark.parametrize("workload", RUNNING, ids=named(RUNNING))
-def test_every_command_exists(app, workload):
+def test_every_command_exists(make_app, workload):
     [container] = workload["spec"]["template"]["spec"]["containers"]
     program, *words = container["args"]
     assert program in {"gunicorn", "flask"}
-    assert not words or run(app, *words, "--help").exit_code == 0
+    assert not words or run(make_app(), *words, "--help").exit_code == 0
 
 
 def test_every_setting_is_one():

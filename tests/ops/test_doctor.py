@@ -40,7 +40,7 @@ def running(app):
     """The app with its workers and cron, as far as Redis knows."""
     with app.app_context():
         heartbeat.beat()
-        redis = jobs.redis_for_web()
+        redis = jobs.redis_for_worker()  # RQ gives it more patience
         for channel in Channel:
             Worker([jobs.queue(channel, redis=redis)], connection=redis).register_birth()
     return app
@@ -122,7 +122,7 @@ def test_without_redis_that_alone_fails_and_what_lives_there_is_unknown(make_app
 
 def test_a_redis_that_may_forget_jobs_is_a_warning(running):
     with running.app_context():
-        redis = jobs.redis_for_web()
+        redis = jobs.redis_for_worker()  # RQ gives it more patience
         redis.config_set("maxmemory", 10**9)
         redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -145,7 +145,7 @@ def test_where_no_process_runs_it_says_what_to_start(app):
 
 def test_a_worker_of_one_queue_is_none_of_the_other(app):
     with app.app_context():
-        redis = jobs.redis_for_web()
+        redis = jobs.redis_for_worker()  # RQ gives it more patience
         Worker([jobs.queue("mail", redis=redis)], connection=redis).register_birth()
     found, _ = examine(app)
     assert found["mail worker"] == ("ok", "1 worker, no jobs waiting")

@@ -150,7 +150,7 @@ def test_an_attempt_that_nobody_answered_says_nothing_of_the_provider(app, outbo
 def test_queues_and_workers_are_told_as_redis_has_them(app, redis_server, travel):
     redis_server.flush()
     with app.app_context():
-        redis = delivery_jobs.redis_for_web()
+        redis = delivery_jobs.redis_for_worker()  # RQ gives it more patience
         queue = delivery_jobs.queue("mail", redis=redis)
         worker = Worker([queue], connection=redis)
         worker.register_birth()

@@ -18,7 +18,7 @@ def running(app, redis_server):
     redis_server.flush()
     with app.app_context():
         heartbeat.beat()
-        redis = jobs.redis_for_web()
+        redis = jobs.redis_for_worker()  # RQ gives it more patience
         for channel in Channel:
             worker = Worker([jobs.queue(channel, redis=redis)], connection=redis)
             worker.register_birth()
