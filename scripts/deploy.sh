@@ -76,20 +76,32 @@ discard() {
 # It closes its port at once, so nginx asks another; then it answers what it has been asked.
 retire() { docker stop "$1" >/dev/null && docker rm "$1" >/dev/null; }
 
+runs() { [ "$(docker inspect --format '{{.State.Status}} {{.RestartCount}}' "$1")" = 'running 0' ]; }
+
+missing() {
+  say "$(docker inspect --format '{{.Name}}' "$1") does not run; the end of its log:"
+  docker logs --tail 20 "$1" >&2 || true
+}
+
+# Returns whether a worker has loaded the app in time: then it has forked.
+has_loaded() {
+  local end=$((SECONDS + seconds))
+  while ((SECONDS < end)); do
+    runs "$1" || return 1
+    [ "$(docker top "$1" -eo args | grep -c 'python.* worker')" -lt 2 ] || return 0
+    sleep 0.5
+  done
+  return 1
+}
+
 # Workers finish what a provider has in its hands; meanwhile messages wait in the outbox.
 replace_rest() {
-  local service one workers
+  local one workers
   workers=$(containers worker | wc -l)
   quietly docker compose up --detach --no-build --no-deps --scale "worker=$workers" "${again[@]}" worker cron || return 1
-  sleep 5
-  for service in worker cron; do
-    for one in $(containers "$service"); do
-      [ "$(docker inspect --format '{{.State.Status}} {{.RestartCount}}' "$one")" = 'running 0' ] && continue
-      say "$service ${one:0:12} does not run; the end of its log:"
-      docker logs --tail 20 "$one" >&2 || true
-      return 1
-    done
-  done
+  for one in $(containers worker); do has_loaded "$one" || { missing "$one" && return 1; }; done
+  sleep 5 # cron gives no such sign
+  for one in $(containers worker) $(containers cron); do runs "$one" || { missing "$one" && return 1; }; done
   say "workers and cron replaced"
 }
 
