@@ -46,3 +46,21 @@ def test_ahead_of_the_code_or_without_a_database_they_begin(app, two_revisions, 
 def test_the_doctor_says_that_a_later_release_was_here(app, revision):  # noqa: F811
     set_revision(app, "from_the_future")
     assert "from_the_future is of a later release" in run(app, "doctor").stdout
+
+
+def test_after_a_rollback_of_the_code_an_upgrade_leaves_the_schema_as_it_is(app, revision):  # noqa: F811
+    set_revision(app, "from_the_future")
+    result = run(app, "db", "upgrade")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("The schema is of a later release (from_the_future)")
+    schema.upgrade(app)
+    assert "from_the_future is of a later release" in run(app, "doctor").stdout
+
+
+def test_an_upgrade_of_a_database_that_is_not_there_is_one_line(tmp_path):
+    app = create_app(settings(tmp_path, DATABASE_URL="postgresql+psycopg://me:hidden@127.0.0.1:1/none"))
+    result = run(app, "db", "upgrade")
+    close(app)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("Error: the database does not do: connection failed")
+    assert "hidden" not in result.stderr
