@@ -88,7 +88,7 @@ has_loaded() {
   local end=$((SECONDS + seconds))
   while ((SECONDS < end)); do
     runs "$1" || return 1
-    [ "$(docker top "$1" -eo args | grep -c 'python.* worker')" -lt 2 ] || return 0
+    [ "$(docker top "$1" -eo pid,args | grep -c 'python.* worker')" -lt 2 ] || return 0
     sleep 0.5
   done
   return 1
