@@ -172,9 +172,9 @@ if [ "${1:-}" = --rollback ]; then
   exit 0
 fi
 
-REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+REVISION=$(git rev-parse HEAD 2>/dev/null || true)
 export REVISION
-say "build $REVISION"
+say "build ${REVISION:-of no known commit}"
 docker tag "$running" delivery:running
 if ! docker compose build web; then
   docker tag delivery:running "$image"
@@ -201,4 +201,4 @@ if ! roll $outdated; then
   roll_back
   die 1 "rolled back to the release before"
 fi
-say "rolled out $REVISION"
+say "rolled out ${REVISION:-what is of no known commit}"
