@@ -81,10 +81,11 @@ def test_neither_a_reload_nor_a_restart_fails_a_request(tmp_path, door):
     with ExitStack() as clients:
         answers = clients.enter_context(asked(door))
         with gunicorn(tmp_path, door) as (process, said):
+            wait_until(lambda: said().count("Booting worker") == 2, what="two workers", seconds=20)
             wait_until(lambda: len(answers) > 20, what="answers", seconds=20)
             process.send_signal(signal.SIGHUP)
             wait_until(lambda: said().count("Worker exiting") == 2, what="the end of the old workers", seconds=20)
-            assert said().count("Booting worker") == 4
+            wait_until(lambda: said().count("Booting worker") == 4, what="the new workers", seconds=20)
         before = len(answers)
         with gunicorn(tmp_path, door):
             wait_until(lambda: len(answers) > before + 20, what="answers of the next", seconds=20)
