@@ -133,9 +133,10 @@ others_than() {
   done
 }
 
+# Call roll_back IMAGE: what ran before takes the place of what was to run.
 roll_back() {
   local wanted
-  wanted=$(id_of delivery:previous)
+  wanted=$(id_of "$1")
   discard
   docker tag "$image" delivery:failed
   docker tag "$wanted" "$image"
@@ -156,18 +157,17 @@ flock --nonblock 9 || die 2 "another one is running"
 project=$(docker compose config 2>/dev/null | sed -n 's/^name: //p')
 front=${project}_front
 trap discard EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'say "interrupted; run it again, and it goes on"; exit 130' INT TERM
 again=()
 
-running=$(containers web | head -1)
+running=$(containers web | tail -1) # the oldest: after an interruption it is of the release before
 [ -n "$running" ] || die 2 "nothing runs yet: docker compose up --detach --wait"
 running=$(image_of "$running")
 
 if [ "${1:-}" = --rollback ]; then
   before=$(id_of delivery:previous) || die 2 "there is no release before this one"
   [ "$before" != "$running" ] || [ -n "$(others_than "$before")" ] || die 2 "the release before runs already"
-  roll_back
+  roll_back delivery:previous
   say "rolled back"
   exit 0
 fi
@@ -187,7 +187,6 @@ if [ -z "$outdated" ]; then
   say "this runs already; --restart takes over changed settings"
   exit 0
 fi
-[ "$built" = "$running" ] || docker tag "$running" delivery:previous
 
 say "migrate"
 if ! docker compose run --rm --no-deps migrate; then
@@ -198,7 +197,8 @@ fi
 if ! roll $outdated; then
   say "roll back"
   [ "$built" != "$running" ] || die 1 "what ran before runs on, with the new settings in part"
-  roll_back
+  roll_back delivery:running
   die 1 "rolled back to the release before"
 fi
+[ "$built" = "$running" ] || docker tag delivery:running delivery:previous
 say "rolled out ${REVISION:-what is of no known commit}"
