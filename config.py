@@ -1,8 +1,6 @@
 """Every setting once: name, type, default and meaning, read from the environment and `.env`."""
 
-import fcntl
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -10,10 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from dotenv import dotenv_values
 from sqlalchemy.engine import URL
 
-from config_checks import SIGNING_KEYS, is_loopback, unsafe
+from config_checks import is_loopback, unsafe
 from config_kinds import (
     ASCII_TEXT,
     COMMIT,
@@ -44,6 +41,9 @@ from config_kinds import (
     number,
     printable,
 )
+from config_sources import ConfigError, read_environment, saved_keys, with_files
+
+__all__ = ["SETTINGS", "Config", "ConfigError"]
 
 
 class Derived(NamedTuple):
@@ -61,7 +61,6 @@ class Setting(NamedTuple):
     meaning: str
 
 
-READABLE = "a UTF-8 text file that this user may read"
 env: Any = Setting  # Any, so that an attribute has the type written beside its name
 
 
@@ -221,7 +220,7 @@ class Config:
     LOG_FORMAT: str = env(choice("json", "text"), in_development("text", "json"), "JSON objects, or lines for people.")
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        raw = with_files(read_environment() if environ is None else environ)
+        raw = with_files(read_environment() if environ is None else environ, SETTINGS)
         problems: dict[str, str] = {}
         for name, expected in chain(self._read(raw), unsafe(self, raw)):
             problems.setdefault(name, expected)
@@ -267,48 +266,3 @@ class Config:
 
 
 SETTINGS = {name: it for name, it in vars(Config).items() if isinstance(it, Setting)}
-
-
-class ConfigError(Exception):
-    """The settings cannot be used: which ones, and what is expected, never what was found."""
-
-    def __init__(self, problems: dict[str, str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(f"{name}: expected {expected}" for name, expected in problems.items()))
-
-
-def read_environment() -> dict[str, str]:
-    try:
-        saved = dotenv_values(".env", encoding="utf-8")
-    except (OSError, UnicodeError):
-        raise ConfigError({".env": READABLE}) from None
-    return {name: text for name, text in saved.items() if text is not None} | dict(os.environ)
-
-
-def with_files(raw: Mapping[str, str]) -> dict[str, str]:
-    """Add the settings that stand in files, as Docker and Kubernetes hand secrets over: `NAME_FILE` names NAME's."""
-    named = {name: raw[f"{name}_FILE"] for name in SETTINGS if raw.get(f"{name}_FILE")}
-    problems, found = {name: f"nothing beside {name}_FILE" for name in named if raw.get(name)}, {}
-    for name, path in named.items():
-        try:
-            found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, ValueError):
-            problems[f"{name}_FILE"] = READABLE
-    if problems:
-        raise ConfigError(problems)
-    return {**raw, **found}
-
-
-def saved_keys(folder: Path) -> dict[str, str]:
-    """Development's keys, made by whichever process comes first; the lock lets nobody see half a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "secrets.env", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        saved = dotenv_values(stream=file)
-        keys = {name: saved.get(name) or secrets.token_urlsafe(48) for name in SIGNING_KEYS}
-        if keys != saved:
-            file.seek(0)
-            file.write("".join(f"{name}={key}\n" for name, key in keys.items()))
-            file.truncate()
-    return keys
