@@ -15,6 +15,7 @@ from flask import Flask, has_request_context, request
 from delivery import logs
 from delivery.ops.openapi import version
 from delivery.ops.tallies import known_method
+from delivery.web.requests import route_of
 
 # What may leave; all else that a client of whatever version puts into a report is dropped.
 MAY_LEAVE = frozenset({
@@ -89,7 +90,7 @@ def _where() -> dict[str, Any]:
     tags = dict(logs.current_ids())
     if not has_request_context():
         return {"tags": tags}
-    rule = request.url_rule.rule if request.url_rule else "-"
+    rule = route_of(request)
     return {"transaction": f"{known_method(request.method)} {rule}", "tags": tags}
 
 

@@ -19,11 +19,12 @@ from flask import Flask, Request, Response, request
 from sqlalchemy import Engine, event
 
 from delivery.database import engines
+from delivery.web.requests import UNMATCHED, route_of
 
 # Seconds. Most answers take a few milliseconds; DB_STATEMENT_TIMEOUT_SECONDS ends what takes long.
 BOUNDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# What leads to no route has one label, and so has a method that nobody knows: who asks must not make series.
-UNMATCHED, OTHER = "-", "other"
+# A method that nobody knows has one label, as what leads to no route has: who asks must not make series.
+OTHER = "other"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", OTHER)
 STATUSES = {status.value: place for place, status in enumerate(HTTPStatus)}
 POOLS = ("write", "read")
@@ -169,9 +170,9 @@ def _listen(app: Flask, tallies: Tallies) -> None:
 
     def count(response: Response) -> Response:
         asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask's documented way
-        rule, now = asked.url_rule, perf_counter()
-        route, spent = rule.rule if rule else UNMATCHED, now - asked.environ.get(_BEGAN, now)
-        tallies.count(route, asked.method, status=response.status_code, seconds=spent)
+        now = perf_counter()
+        spent = now - asked.environ.get(_BEGAN, now)
+        tallies.count(route_of(asked), asked.method, status=response.status_code, seconds=spent)
         return response
 
     def end(_error: BaseException | None) -> None:

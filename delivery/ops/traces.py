@@ -15,6 +15,7 @@ from flask import Flask, Response, request
 from delivery import logs, spans
 from delivery.ops.openapi import version
 from delivery.ops.tallies import known_method
+from delivery.web.requests import route_of
 
 _SPAN = "delivery.span"
 
@@ -65,7 +66,7 @@ def _cause() -> dict[str, str]:
 
 def _follow_requests(app: Flask, tracer: Any, kind: Any) -> None:
     def begin() -> None:
-        rule = request.url_rule.rule if request.url_rule else "-"
+        rule = route_of(request)
         method = known_method(request.method)
         attributes = {"http.request.method": method, "http.route": rule, **_cause()}
         request.environ[_SPAN] = tracer.start_span(f"{method} {rule}", kind=kind, attributes=attributes)

@@ -12,6 +12,8 @@ from delivery.database import new_id
 
 log = logging.getLogger("delivery.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,64}")
+# What leads to no route has one name.
+UNMATCHED = "-"
 _QUIET = frozenset({"/healthz", "/readyz"})
 
 
@@ -30,6 +32,11 @@ def init_app(app: Flask) -> None:
     app.teardown_request(_unbind)
 
 
+def route_of(asked: Request) -> str:
+    """Return a request's route, with the names of its parts in the place of ids and tokens: for logs and the like."""
+    return asked.url_rule.rule if asked.url_rule else UNMATCHED
+
+
 def _begin() -> None:
     g.started = time.monotonic()
     given = request.headers.get("X-Request-ID", "")
@@ -43,7 +50,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    rule = request.url_rule.rule if request.url_rule else "-"
+    rule = route_of(request)
     if rule not in _QUIET:
         caller = g.get("caller")
         log.info(
