@@ -21,7 +21,7 @@ from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.proofreading import mistakes
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
-from delivery.ops.schema import is_behind, is_known
+from delivery.ops.schema import is_behind, is_known, revision
 from delivery.privacy import erasure_list
 
 # A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
@@ -61,7 +61,7 @@ def database() -> Finding:
 def schema() -> Finding:
     if not inspect(reader()).has_table("alembic_version"):
         return Finding(Level.FAIL, "there are no tables yet")
-    found = reader().execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    found = revision()
     if found is None or is_behind(found):
         return Finding(Level.FAIL, f"revision {found or 'none'} is older than this code")
     if not is_known(found):

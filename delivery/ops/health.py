@@ -61,7 +61,7 @@ class _Look(Thread):
 
     def run(self) -> None:
         with self._app.app_context():
-            self.status = _database_status()
+            self.status = database_status()
 
 
 def _status_in_time() -> str:
@@ -73,10 +73,6 @@ def _status_in_time() -> str:
         look.start()
     look.join(PATIENCE_SECONDS)
     return "database_down" if look.is_alive() else look.status
-
-
-def _database_status() -> str:
-    return database_status()
 
 
 def _redis_answers() -> bool:

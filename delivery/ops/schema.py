@@ -22,7 +22,6 @@ from delivery.database import db, reader
 logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
-_DOWN_REVISION = re.compile(r"^down_revision = [\"'](\w+)[\"']", re.MULTILINE)
 
 
 @click.command(
@@ -66,7 +65,7 @@ def _is_later(app: Flask) -> bool:
     """Tell, and say so, whether a later release made the schema: after a rollback of the code it stays as it is."""
     with app.app_context():
         try:
-            found = _revision()
+            found = revision()
         except SQLAlchemyError:
             return False
     if found is None or is_known(found):
@@ -87,7 +86,7 @@ def prepare(app: Flask) -> Any:
 def database_status() -> str:
     """Return `ready`, `migrating` (the schema is older than this code, or not there yet) or `database_down`."""
     try:
-        found = _revision()
+        found = revision()
     except SQLAlchemyError:
         return "migrating" if _answers() else "database_down"
     return "migrating" if found is None or is_behind(found) else "ready"
@@ -105,7 +104,8 @@ def refuse_if_behind() -> None:
         sys.exit(os.EX_TEMPFAIL)
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
+    """Return the schema's revision; None: there is none yet."""
     found: str | None = reader().execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return found
 
@@ -125,15 +125,17 @@ def is_behind(revision: str) -> bool:
 
 def is_known(revision: str) -> bool:
     """Tell whether a schema is one that this code knows; else it is newer, and made by a later release."""
-    return is_behind(revision) or any(path.read_text(encoding="utf-8").find(f'"{revision}"') >= 0 for path in _files())
-
-
-def _files() -> list[Path]:
-    return sorted(MIGRATIONS.glob("versions/*.py"))
+    return is_behind(revision) or revision in _named("revision")
 
 
 @cache
 def _older() -> frozenset[str]:
-    """Return every revision but the newest, read off the files."""
-    texts = [path.read_text(encoding="utf-8") for path in _files()]
-    return frozenset(match for text in texts for match in _DOWN_REVISION.findall(text))
+    """Return every revision but the newest."""
+    return _named("down_revision")
+
+
+def _named(what: str) -> frozenset[str]:
+    """Return what the files of the migrations call so."""
+    line = re.compile(rf"^{what} = [\"'](\w+)[\"']", re.MULTILINE)
+    texts = (path.read_text(encoding="utf-8") for path in MIGRATIONS.glob("versions/*.py"))
+    return frozenset(match for text in texts for match in line.findall(text))
