@@ -60,14 +60,14 @@ _AS_USUAL = frozenset({Outcome.SENT, Outcome.DEFERRED, Outcome.SUPERSEDED, Outco
 _messages, _attempts = OutboxMessage.__table__, OutboxAttempt.__table__
 _m, _a = _messages.c, _attempts.c
 
-_NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "handoff_at": None}
+NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_until": None, "handoff_at": None}
 _REPORT = ("provider_ref", "error_class", "error")
 # One row by one, for SQLite; to PostgreSQL go whole batches, as arrays.
 _REPORTED: dict[str, Any] = {name: bindparam(name) for name in _REPORT}
 _FINISH = (
     update(_messages)
     .where(_m.id == bindparam("message"))
-    .values(state=bindparam("new_state"), settled_at=now(), **_NO_LEASE, **_REPORTED)
+    .values(state=bindparam("new_state"), settled_at=now(), **NO_LEASE, **_REPORTED)
 )
 _END = (
     update(_attempts)
@@ -87,7 +87,7 @@ def _finish_all() -> Select[Any]:
     finished = (
         update(_messages)
         .where(_m.id == given.c.id, _m.lease_token == given.c.token)
-        .values(state=given.c.state, settled_at=now(), **_NO_LEASE, **report)
+        .values(state=given.c.state, settled_at=now(), **NO_LEASE, **report)
         .returning(_m.id)
         .cte("finished")
     )
@@ -243,7 +243,7 @@ def _later(result: Result) -> MessageState:
             settled_at=case((too_late, now()), else_=null()),
             next_at=due,
             **_new_expiry(result),
-            **_NO_LEASE,
+            **NO_LEASE,
             **_report(result),
         )
         .returning(_m.state)
@@ -281,7 +281,7 @@ def release(messages: Sequence[ClaimedMessage], *, wait_seconds: float = 0, unti
             state=MessageState.PENDING,
             next_at=case((_m.expires_at <= end, soon), else_=end),
             attempts=_m.attempts - begun,
-            **_NO_LEASE,
+            **NO_LEASE,
         )
         .returning(_m.id)
     )

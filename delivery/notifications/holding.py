@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, se
 from delivery import audit
 from delivery.database import db, new_id, now, reader
 from delivery.events import publish
-from delivery.notifications.attempts import end_attempts
+from delivery.notifications.attempts import NO_LEASE, end_attempts
 from delivery.notifications.events import fact
 from delivery.notifications.models import OutboxHold, OutboxMessage
 from delivery.notifications.states import REPEATABLE, Channel, MessageState, Outcome
@@ -34,11 +34,15 @@ def standing() -> Row[Any] | None:
     return reader().execute(_HOLD).one_or_none()
 
 
-def hold(reason: str) -> None:
-    """Have no message claimed from the commit on, until release(); in the caller's transaction."""
-    row = {"id": new_id(), "reason": reason, "held_at": now()}
-    db.session.execute(insert(_holds).values(row))
+def hold(reason: str) -> str:
+    """Have no message claimed from the commit on, until release(); in the caller's transaction.
+
+    Returns as much of the reason as is kept.
+    """
+    row = {"id": new_id(), "reason": reason[: OutboxHold.REASON_LENGTH], "held_at": now()}
     audit.record("outbox.held")
+    kept: str = db.session.execute(insert(_holds).values(row).returning(_h.reason)).scalar_one()
+    return kept
 
 
 def release() -> bool:
@@ -69,8 +73,7 @@ def keep_back(limit: int) -> int:
         .with_for_update(skip_locked=True)
     )
     end = {"state": MessageState.UNCERTAIN, "settled_at": now(), "error_class": "restored", "error": None}
-    no_lease = {"lease_token": None, "lease_until": None, "handoff_at": None}
-    kept = update(_messages).where(_m.id.in_(chosen)).values(**end, **no_lease).returning(*_m)
+    kept = update(_messages).where(_m.id.in_(chosen)).values(**end, **NO_LEASE).returning(*_m)
     rows = db.session.execute(kept).all()
     end_attempts([row.id for row in rows], Outcome.UNCERTAIN)
     for row in rows:

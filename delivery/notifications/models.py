@@ -129,9 +129,10 @@ class OutboxHold(Base):
     """While one stands, nothing is sent; kept when it is released, to tell when messages were late and why."""
 
     __tablename__ = "outbox_holds"
+    REASON_LENGTH = 200
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    reason: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(REASON_LENGTH))
     held_at: Mapped[datetime] = mapped_column(UTC)
     released_at: Mapped[datetime | None] = mapped_column(UTC)
 

@@ -4,7 +4,8 @@ None reads what was settled long ago: what is open, given up, or young has an in
 by how much of that there is. The given-up are few, and retention keeps them so.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,12 +96,6 @@ _OLDEST = select(
 )
 _BY_STATE = select(_m.channel, _m.state, func.count()).group_by(_m.channel, _m.state).order_by(_m.channel, _m.state)
 _GIVEN_UP = _BY_STATE.where(_m.state.in_(sorted(RESENDABLE)))
-_OUTCOMES = (
-    select(_m.channel, _a.outcome, func.count())
-    .join_from(OutboxAttempt.__table__, OutboxMessage.__table__, _m.id == _a.message_id)
-    .group_by(_m.channel, _a.outcome)
-    .order_by(_m.channel, _a.outcome)
-)
 _TOOK = _seconds(_a.handoff_at, _a.ended_at)
 _TRIED = (
     select(
@@ -151,8 +146,15 @@ def of_last_day() -> ByState:
 
 def outcomes(*, of_last_seconds: float) -> ByState:
     """Return how many attempts were begun lately, by channel and outcome; `open` are those that still run."""
-    rows = reader().execute(_OUTCOMES.where(_a.started_at >= now(plus=-of_last_seconds)))
-    return {(channel, outcome or "open"): count for channel, outcome, count in rows}
+    return by_outcome(tried(of_last_seconds=of_last_seconds))
+
+
+def by_outcome(found: Iterable[Tried]) -> ByState:
+    """Count attempts by channel and outcome, whoever the provider was."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in found:
+        counts[one.channel, one.outcome] += one.count
+    return counts
 
 
 def tried(*, of_last_seconds: float) -> list[Tried]:

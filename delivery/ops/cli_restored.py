@@ -75,7 +75,7 @@ def _prepare(reason: str, *, without_erasures: bool) -> None:
     g.caller = CLI
     with transaction():
         if holding.standing() is None:
-            holding.hold(reason[:200])
+            holding.hold(reason)
         leap()
         ended = sessions.end_everybodys()
         audit.record("database.restored", sessions=ended)

@@ -6,7 +6,6 @@ know is read from their tallies.
 """
 
 import platform
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
@@ -57,11 +56,8 @@ def _messages() -> Iterator[Metric]:
 
 
 def _attempts(tried: list[Tried]) -> Iterator[Metric]:
-    counts: Counter[tuple[str, str]] = Counter()
-    for one in tried:
-        counts[one.channel, one.outcome] += one.count
     about = f"Attempts that were begun within {RECENT_SECONDS} seconds."
-    yield _gauge("outbox_recent_attempts", about, ("channel", "outcome"), counts)
+    yield _gauge("outbox_recent_attempts", about, ("channel", "outcome"), stats.by_outcome(tried))
     about = "Of those that a provider answered: seconds from the hand-off to the outcome."
     labels = ("channel", "provider")
     took = GaugeHistogramMetricFamily("delivery_outbox_recent_attempt_seconds", about, labels=labels)

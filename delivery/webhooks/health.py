@@ -30,13 +30,13 @@ def settled(fact: MessageSettled) -> None:
         if _is_of_present_url(fact):
             disable(fact.recipient_id, reason=DisabledReason.GONE)
     elif fact.state in {MessageState.FAILED, MessageState.DEAD}:
-        _failed(fact)
+        _failed(fact.recipient_id)
 
 
 def attempt_failed(fact: AttemptFailed) -> None:
     """Note that an endpoint fails, and disable one that has done nothing else for FAILING_FOR."""
     if fact.channel == Channel.WEBHOOK:
-        _failed(fact)
+        _failed(fact.recipient_id)
 
 
 def _is_of_present_url(fact: MessageSettled) -> bool:
@@ -51,15 +51,15 @@ def _is_of_present_url(fact: MessageSettled) -> bool:
     return bool(row.status == EndpointStatus.ACTIVE and row.verified_at and asked_at and asked_at >= row.verified_at)
 
 
-def _failed(fact: MessageSettled | AttemptFailed) -> None:
-    active = (_e.id == fact.recipient_id, _e.status == EndpointStatus.ACTIVE)
+def _failed(endpoint_id: UUID) -> None:
+    active = (_e.id == endpoint_id, _e.status == EndpointStatus.ACTIVE)
     row = db.session.execute(select(_e.failing_since, _TOO_LONG).where(*active)).one_or_none()
     if row is None:
         return
     if row.failing_since is None:
-        before_commit(_mark, fact.recipient_id)
+        before_commit(_mark, endpoint_id)
     elif row.too_long:
-        disable(fact.recipient_id, reason=DisabledReason.FAILING)
+        disable(endpoint_id, reason=DisabledReason.FAILING)
 
 
 # Last in the transaction and once for all, so that two workers do not wait for each other's endpoints.

@@ -25,9 +25,9 @@ def hold(*, reason: str, as_json: bool) -> None:
     begins like this.
     """
     with transaction():
-        holding.hold(reason[:200])
+        kept = holding.hold(reason)
     if as_json:
-        print_json({"held": True, "reason": reason[:200]})
+        print_json({"held": True, "reason": kept})
     else:
         click.echo("Messages are held; `flask notifications release` lets them go.")
 
