@@ -87,9 +87,7 @@ def _make(place: places.Place, to: Path, *, how: str | None) -> Path:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    descriptor = os.open(to, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    manifest.keep_names(to)
     return whole
 
 

@@ -46,6 +46,11 @@ def write(folder: Path, manifest: Manifest) -> None:
     _write(folder / MANIFEST, text)
     names = sorted(path.name for path in folder.iterdir())
     _write(folder / SUMS, "".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    keep_names(folder)
+
+
+def keep_names(folder: Path) -> None:
+    """See that the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
