@@ -58,9 +58,7 @@ def settings(folder, **more):
 def sqlite_template(tmp_path_factory):
     """A migrated SQLite database to copy: quicker than migrating for each test."""
     folder = tmp_path_factory.mktemp("template")
-    app = create_app(settings(folder))
-    upgrade(app)
-    close(app)
+    migrate(folder)
     return folder / "delivery.sqlite3"
 
 
@@ -68,9 +66,7 @@ def sqlite_template(tmp_path_factory):
 def postgres_template(postgres, tmp_path_factory):
     """A migrated PostgreSQL database of this worker, and a connection to empty it by."""
     with postgres.database() as url:
-        app = create_app(settings(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url))
-        upgrade(app)
-        close(app)
+        migrate(tmp_path_factory.mktemp("postgres"), DATABASE_URL=url)
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True, application_name="cleaner") as connection:
             # Off with the triggers that guard the history, as only a superuser can do.
             connection.execute("SET session_replication_role = replica")
@@ -92,6 +88,13 @@ def database_url(request):
     yield url
     # For a few rows DELETE is ten times as quick as TRUNCATE.
     connection.execute("; ".join(f"DELETE FROM {table.name}" for table in db.metadata.sorted_tables))
+
+
+def migrate(folder, **more):
+    """Bring a database up to date, and leave nobody connected to it."""
+    app = create_app(settings(folder, **more))
+    upgrade(app)
+    close(app)
 
 
 def close(app):

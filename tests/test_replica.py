@@ -7,8 +7,7 @@ import pytest
 from delivery.app import create_app
 from delivery.database import db
 from delivery.deliveries import numbering
-from delivery.ops.schema import upgrade
-from tests.conftest import METRICS_TOKEN, close, settings
+from tests.conftest import METRICS_TOKEN, close, migrate, settings
 from tests.factories import People
 from tests.servers.replica import streaming_pair
 from tests.servers.waiting import wait_until
@@ -25,9 +24,7 @@ def pair():
 @pytest.fixture(scope="module")
 def url(pair, tmp_path_factory):
     with pair[0].database() as url:
-        app = create_app(settings(tmp_path_factory.mktemp("replica"), DATABASE_URL=url))
-        upgrade(app)
-        close(app)
+        migrate(tmp_path_factory.mktemp("replica"), DATABASE_URL=url)
         yield url
         pair[1].stop()  # somebody may still be connected there
 

@@ -9,9 +9,8 @@ from delivery.app import create_app
 from delivery.database import db, new_id, transaction
 from delivery.deliveries import numbering
 from delivery.ops import partitions
-from delivery.ops.schema import upgrade
 from tests.commands import run
-from tests.conftest import close, settings
+from tests.conftest import close, migrate, settings
 from tests.factories import People
 
 DUMP = "SELECT md5(string_agg(t::text, E'\\n' ORDER BY delivery_id, seq)) FROM delivery_events t"
@@ -32,9 +31,7 @@ ABOUT = {
 def template(postgres, tmp_path_factory):
     """A migrated database that nobody is connected to."""
     with postgres.database() as url:
-        app = create_app(settings(tmp_path_factory.mktemp("template"), DATABASE_URL=url))
-        upgrade(app)
-        close(app)
+        migrate(tmp_path_factory.mktemp("template"), DATABASE_URL=url)
         yield make_url(url).database
 
 

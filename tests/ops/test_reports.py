@@ -10,7 +10,6 @@ from config_checks import COMPLETE_RULES
 from delivery.errors import NotFound
 from delivery.jobs import JobFailed, job
 from tests.notifications.conftest import on_sqlite
-from tests.servers.collector import collecting
 from tests.settings import refused
 
 ADDRESS, TOKEN, NUMBER = "maria.rossi@example.org", "eyJhbGciOi.secret.token", "+4915112345678"
@@ -18,25 +17,19 @@ needs_sentry = pytest.mark.skipif(find_spec("sentry_sdk") is None, reason="sentr
 
 
 @pytest.fixture
-def sentry():
-    with collecting() as server:
-        yield server
-
-
-@pytest.fixture
-def reporting(make_app, sentry):
+def reporting(make_app, collector):
     handlers = logging.root.handlers[:]
-    app = make_app(SENTRY_DSN=f"http://abc123@{sentry.address}/7", GIT_REVISION="4f2c1aa")
+    app = make_app(SENTRY_DSN=f"http://abc123@{collector.address}/7", GIT_REVISION="4f2c1aa")
     yield app
     app.extensions["delivery.reports"].close()
     logging.root.handlers[:] = handlers
 
 
-def events(app, sentry):
+def events(app, collector):
     """The events that have arrived, out of the envelopes of Sentry's protocol."""
     app.extensions["delivery.reports"].flush(timeout=5)
     found = []
-    for path, _, body in sentry.posted:
+    for path, _, body in collector.posted:
         assert path == "/api/7/envelope/"
         _, header, item = body.split(b"\n")[:3]
         assert json.loads(header)["type"] == "event"
@@ -51,7 +44,7 @@ def fail():
 
 @needs_sentry
 @on_sqlite
-def test_an_unexpected_error_arrives_without_anything_about_people(reporting, sentry, monkeypatch):
+def test_an_unexpected_error_arrives_without_anything_about_people(reporting, collector, monkeypatch):
     monkeypatch.setitem(reporting.view_functions, "auth.login", fail)
     answer = reporting.test_client().post(
         f"/api/auth/login?token={TOKEN}",
@@ -60,20 +53,20 @@ def test_an_unexpected_error_arrives_without_anything_about_people(reporting, se
         environ_base={"REMOTE_ADDR": "198.51.100.77"},
     )
     assert answer.status_code == 500
-    (event,) = events(reporting, sentry)
+    (event,) = events(reporting, collector)
     assert event["transaction"] == "POST /api/auth/login"
     assert event["tags"] == {"request_id": "the-cause"}
     assert (event["release"], event["message"]) == ("4f2c1aa", "unexpected error")
     (error,) = event["exception"]["values"]
     assert (error["type"], error["stacktrace"]["frames"][-1]["function"]) == ("RuntimeError", "fail")
-    everything = b"".join(str(headers).encode() + body for _, headers, body in sentry.posted).decode()
+    everything = b"".join(str(headers).encode() + body for _, headers, body in collector.posted).decode()
     for hidden in (ADDRESS, "maria", TOKEN, NUMBER, "hush-7d1f", "198.51.100.77", "no such mailbox", "token="):
         assert hidden not in everything, hidden
 
 
 @needs_sentry
 @on_sqlite
-def test_what_the_client_adds_is_cut_off(reporting, sentry):
+def test_what_the_client_adds_is_cut_off(reporting, collector):
     import sentry_sdk  # noqa: PLC0415  # an extra
 
     scope = sentry_sdk.get_isolation_scope()
@@ -84,27 +77,27 @@ def test_what_the_client_adds_is_cut_off(reporting, sentry):
         logging.getLogger("delivery.jobs").error("job failed", exc_info=NotFound(ADDRESS))
     finally:
         scope.clear()
-    (event,) = events(reporting, sentry)
+    (event,) = events(reporting, collector)
     assert not event.keys() & {"user", "extra", "breadcrumbs", "request", "contexts", "server_name", "modules"}
     assert not any(hidden in str(event) for hidden in (ADDRESS, NUMBER, TOKEN))
 
 
 @needs_sentry
 @on_sqlite
-def test_a_library_that_fails_is_named_without_its_words(reporting, sentry):
+def test_a_library_that_fails_is_named_without_its_words(reporting, collector):
     try:
         fail()
     except RuntimeError as error:
         logging.getLogger("rq.worker").exception("job of %s: " + ADDRESS, NUMBER)  # noqa: G003
         logging.getLogger("delivery.x").error(error, exc_info=error)  # noqa: TRY400
-    first, second = events(reporting, sentry)
+    first, second = events(reporting, collector)
     assert (first["message"], second["message"]) == ("rq.worker", "delivery.x")
-    assert ADDRESS not in str(sentry.posted)
+    assert ADDRESS not in str(collector.posted)
 
 
 @needs_sentry
 @on_sqlite
-def test_a_job_that_fails_arrives_with_its_causes(reporting, sentry, monkeypatch):
+def test_a_job_that_fails_arrives_with_its_causes(reporting, collector, monkeypatch):
     @job
     def broken():
         try:
@@ -115,20 +108,20 @@ def test_a_job_that_fails_arrives_with_its_causes(reporting, sentry, monkeypatch
     monkeypatch.setattr("delivery.jobs.get_current_job", lambda: type("Job", (), {"id": "j-1"}))
     with reporting.app_context(), pytest.raises(JobFailed):
         broken()
-    (event,) = events(reporting, sentry)
+    (event,) = events(reporting, collector)
     assert event["tags"] == {"job_id": "j-1"}
     assert [one["type"] for one in event["exception"]["values"]] == ["RuntimeError", "ValueError"]
 
 
 @needs_sentry
 @on_sqlite
-def test_what_is_only_a_warning_or_an_answer_is_not_reported(reporting, sentry):
+def test_what_is_only_a_warning_or_an_answer_is_not_reported(reporting, collector):
     client = reporting.test_client()
     assert client.get("/nowhere").status_code == 404
     assert client.post("/api/auth/login", json={}).status_code == 422
     logging.getLogger("delivery.jobs").error("without an exception")
     logging.getLogger("sentry_sdk.errors").error("mine", exc_info=RuntimeError())
-    assert events(reporting, sentry) == []
+    assert events(reporting, collector) == []
 
 
 @needs_sentry

@@ -7,16 +7,9 @@ import pytest
 from delivery.jobs import job
 from delivery.notifications import jobs
 from tests.notifications.conftest import Outbox, on_sqlite
-from tests.servers.collector import collecting
 
 pytestmark = pytest.mark.skipif(find_spec("opentelemetry") is None, reason="opentelemetry-sdk is not installed")
 ADDRESS, TOKEN = "maria.rossi@example.org", "eyJhbGciOi.secret.token"
-
-
-@pytest.fixture
-def collector():
-    with collecting() as server:
-        yield server
 
 
 @pytest.fixture

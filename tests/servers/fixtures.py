@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from tests.servers.collector import collecting
 from tests.servers.postgres import Postgres, postgres_server
 from tests.servers.processes import adopt_orphans, end_descendants
 from tests.servers.receiver import webhook_receiver
@@ -86,6 +87,13 @@ def redis_server(redis_process):
     """A running, empty server (tests.servers.redis.RedisServer) that the test may kill and start."""
     redis_process.flush()
     return redis_process
+
+
+@pytest.fixture
+def collector():
+    """An HTTP receiver of whatever is reported (tests.servers.collector)."""
+    with collecting() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,9 @@ import signal
 import subprocess
 from contextlib import contextmanager
 
-import psycopg
-
 from delivery.ops.leash import leashed
 from tests.servers.folders import short_folder
-from tests.servers.postgres import server_user
+from tests.servers.postgres import answers, server_user
 from tests.servers.waiting import wait_until
 
 PORT = 6432  # of the socket's name
@@ -44,18 +42,10 @@ def pgbouncer(postgres, *, server_connections):
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: _answers(folder, process), what=f"PgBouncer (see {folder}/log)")
+            wait_until(
+                lambda: answers(folder, process, what="PgBouncer", port=PORT), what=f"PgBouncer (see {folder}/log)"
+            )
             yield folder
         finally:
             process.kill()
             process.wait(timeout=10)
-
-
-def _answers(folder, process):
-    if process.poll() is not None:
-        raise RuntimeError(f"PgBouncer ended: {(folder / 'log').read_text()}")
-    try:
-        psycopg.connect(f"host={folder} port={PORT} user=postgres dbname=postgres").close()
-    except psycopg.OperationalError:
-        return False
-    return True

@@ -166,11 +166,11 @@ def start(tools, *, folder, user, settings):
         )
 
 
-def answers(folder, process):
+def answers(folder, process, *, what="PostgreSQL", port=5432):
     if process.poll() is not None:
-        raise RuntimeError(f"PostgreSQL ended: {(folder / 'log').read_text()}")
+        raise RuntimeError(f"{what} ended: {(folder / 'log').read_text()}")
     try:
-        psycopg.connect(f"host={folder} user=postgres dbname=postgres").close()
+        psycopg.connect(f"host={folder} port={port} user=postgres dbname=postgres").close()
     except psycopg.OperationalError:
         return False
     return True
