@@ -75,11 +75,12 @@ def _is_later(app: Flask) -> bool:
 
 
 def prepare(app: Flask) -> Any:
-    """Give the app Flask-Migrate's commands, once, and return the extension."""
+    """Give the app Flask-Migrate, once, and return the extension."""
     from flask_migrate import Migrate  # noqa: PLC0415  # see above
 
     if "migrate" not in app.extensions:
         Migrate(app, db, directory=str(MIGRATIONS))
+        app.cli.add_command(database)  # it has put its own in the place of ours
     return app.extensions["migrate"].migrate
 
 
