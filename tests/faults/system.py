@@ -19,10 +19,10 @@ import psycopg
 
 from config import Config
 from delivery.app import create_app
-from delivery.database import db
 from delivery.ops.leash import leashed
 from delivery.ops.schema import upgrade
 from delivery.ops.system import GUNICORN_CONF
+from tests.conftest import close
 from tests.faults.hooks import Folder
 from tests.faults.pace import PACES
 from tests.servers import postgres as pg
@@ -176,17 +176,16 @@ class System:
 
     def migrate(self):
         """Bring the database up to date."""
-        with self._app.app_context():
-            upgrade(self._app)
-            db.engine.dispose()
+        upgrade(self._app)
+        close(self._app)
 
     def seeded(self, seed_with):
         """Call `seed_with()` in the context of an app of our own, which keeps no connection."""
-        with self._app.app_context():
-            try:
+        try:
+            with self._app.app_context():
                 return seed_with()
-            finally:
-                db.engine.dispose()
+        finally:
+            close(self._app)
 
     @cached_property
     def _app(self):
