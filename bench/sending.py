@@ -31,8 +31,11 @@ def arguments():
     parser.add_argument(
         "--settled", type=int, default=1_000_000, help="messages beside the sweep (default: %(default)s)"
     )
-    parser.add_argument("--sink", choices=("smtp", "pipelining"), default="smtp", help="what kind of mail server")
+    kinds = ("smtp", "pipelining", "submission")
+    parser.add_argument("--sink", choices=kinds, default=kinds[-1], help="kind of mail server (default: %(default)s)")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of the mail server before it takes a mail")
+    far = "to the mail server and back, beside what the machine takes itself (default: %(default)s)"
+    parser.add_argument("--distance-ms", type=float, default=0.6, help=far)
     parser.add_argument("--strict", action="store_true", help="exit code 1 where an aim is missed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures there")
     return parser.parse_args()
@@ -43,19 +46,22 @@ def main():
     args = arguments()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        smtp = stack.enter_context(sink(args.sink, folder, delay_seconds=args.delay_ms / 1000))
+        delays = {"delay_seconds": args.delay_ms / 1000, "distance_seconds": args.distance_ms / 1000}
+        smtp = stack.enter_context(sink(args.sink, folder, **delays))
         cluster = stack.enter_context(postgres_server(settings=DURABLE))
         environ = processes.settings(
             database_url=stack.enter_context(cluster.database()),
             redis_url=stack.enter_context(redis_server()).url,
             folder=folder,
-            smtp_port=smtp.port,
+            smtp=smtp,
         )
         stack.enter_context(servers.migrated_app({**environ, "DB_STATEMENT_TIMEOUT_SECONDS": "600"}))
         outbox.seed(11_000)
         bench = parts.Bench(environ, folder, smtp, postgres=meter.postmaster(cluster.folder))
+        away = smtp.distance_ms()
         lines = list(measure(args, bench))
-    print(f"\n{psutil.cpu_count()} processors, Python {platform.python_version()}, {smtp_words(args)}.")
+    machine = f"{psutil.cpu_count()} processors, Python {platform.python_version()}"
+    print(f"\n{machine}, a mail server of kind {args.sink}, {away:.2f} ms away, {args.delay_ms:g} ms for a mail.")
     if args.json:
         args.json.write_text(json.dumps(bench.figures, default=as_plain, indent=2) + "\n", encoding="utf-8")
     return int(args.strict and any(line.met is False for line in lines))
@@ -63,10 +69,6 @@ def main():
 
 def as_plain(value):
     return asdict(value) if is_dataclass(value) else str(value)
-
-
-def smtp_words(args):
-    return f"a mail server of kind {args.sink} that takes {args.delay_ms:g} ms for a mail"
 
 
 def measure(args, bench):

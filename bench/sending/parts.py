@@ -125,23 +125,26 @@ def by_bare(bench, file, count):
     each, began = count // bench.workers, []
     bench.smtp.clear()
     before = (bench.postgres_seconds(), receiver_seconds(bench))
-    command = ["sending.bare", str(bench.smtp.port), str(each), str(file)]
-    sender = processes.run_together([command] * bench.workers, then=lambda: began.append(time.time()))
+    sender = together(bench, ["sending.bare", str(each), str(file)], began)
     return measured(bench, each * bench.workers, began=began[0], sender=sender, before=before)
 
 
 def by_forks(bench, letter, count):
     with Redis.from_url(bench.environ["REDIS_URL"]) as redis:
         queue, began = Queue(forked.QUEUE, connection=redis), []
-        job = Queue.prepare_data(
-            forked.send, (bench.smtp.port, letter.address, letter.subject, letter.text, letter.html)
-        )
+        job = Queue.prepare_data(forked.send, (letter.address, letter.subject, letter.text, letter.html))
         queue.enqueue_many([job] * count)
     bench.smtp.clear()
     before = (bench.postgres_seconds(), receiver_seconds(bench))
-    command = ["sending.forked", bench.environ["REDIS_URL"], str(bench.smtp.port)]
-    sender = processes.run_together([command] * bench.workers, then=lambda: began.append(time.time()))
+    sender = together(bench, ["sending.forked", bench.environ["REDIS_URL"]], began)
     return measured(bench, count, began=began[0], sender=sender, before=before)
+
+
+def together(bench, command, began):
+    """Run as many of a command as there are workers; note when they began, and return their processor seconds."""
+    return processes.run_together(
+        [command] * bench.workers, environ=bench.smtp.settings(), then=lambda: began.append(time.time())
+    )
 
 
 def mail_lines(samples, *, size):

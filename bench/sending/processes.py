@@ -17,16 +17,14 @@ from tests.servers.waiting import wait_until
 FLASK = Path(sys.executable).with_name("flask")
 
 
-def settings(*, database_url, redis_url, folder, smtp_port):
+def settings(*, database_url, redis_url, folder, smtp):
     """Return the environment of a system that sends here: webhooks to loopback need a development's settings."""
     return {
         **environment(database_url=database_url, redis_url=redis_url, folder=folder),
         "ENVIRONMENT": "development",
         "LOG_FORMAT": "json",
         "MAIL_FROM": "Bench <no-reply@bench.example>",
-        "SMTP_HOST": "127.0.0.1",
-        "SMTP_PORT": str(smtp_port),
-        "SMTP_TLS": "none",
+        **smtp.settings(),
         "WEBHOOK_ALLOW_LOOPBACK": "true",
     }
 
@@ -81,16 +79,16 @@ def workers(*channels, environ, log):
         yield team
 
 
-def run_together(commands, *, then):
+def run_together(commands, *, environ, then):
     """Start Python modules, wait until each is ready, let them loose at once, and return their processor seconds.
 
-    `then` is called between, to note the time.
+    `environ` is what they have in common; `then` is called between, to note the time.
     """
     earlier = _children_seconds()
     started = [
         subprocess.Popen(
             leashed([sys.executable, "-m", *command], signal=signal.SIGKILL),
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'bench'}"},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT / 'bench'}", **environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

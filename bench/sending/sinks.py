@@ -1,23 +1,29 @@
 """Receivers that cost next to nothing: SMTP and HTTP, in a process of their own, one record in a file for each message.
 
-Run as a script: `python -m sending.sinks smtp FILE --delay-ms 0`.
+Run as a script: `python -m sending.sinks smtp FILE --delay-ms 0 --distance-ms 0`.
 """
 
 import argparse
 import asyncio
+import functools
 import re
+import selectors
 import signal
+import smtplib
+import statistics
 import struct
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from delivery.ops.leash import leashed
+from tests.servers.certificate import server_context
 from tests.servers.waiting import wait_until
 
 HOST = "127.0.0.1"
@@ -27,6 +33,10 @@ _MAIL_ID = re.compile(rb"(?im)^Message-ID: *<([^@>\r\n]*)")
 _GREETING = b"220 localhost\r\n"
 _HELLO = b"250-localhost\r\n250-8BITMIME\r\n250-SIZE 33554432\r\n250 SMTPUTF8\r\n"
 _HELLO_PIPELINING = _HELLO.replace(b"250 SMTPUTF8", b"250-SMTPUTF8\r\n250 PIPELINING")
+_HELLO_STARTTLS = _HELLO_PIPELINING.replace(b"250 PIPELINING", b"250-PIPELINING\r\n250 STARTTLS")
+_HELLO_SIGN_IN = _HELLO_PIPELINING.replace(b"250 PIPELINING", b"250-PIPELINING\r\n250 AUTH PLAIN LOGIN")
+USER, PASSWORD = "bench", "a password of the bench"
+_CREDENTIALS = b64encode(f"\0{USER}\0{PASSWORD}".encode())
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,25 @@ class Came:
     at_once: int
 
 
+class Delays(NamedTuple):
+    """Seconds that a receiver takes for a message, and that its answers are under way, there and back."""
+
+    mail: float
+    distance: float
+
+
 class Smtp(asyncio.Protocol):
     """Takes every mail; answers as a server does that has nothing to think about."""
 
     hello = _HELLO
 
-    def __init__(self, note, *, delay_seconds):
-        self._note, self._delay_seconds = note, delay_seconds
+    def __init__(self, note, *, delays, folder):
+        self._note, self._delays, self._folder = note, delays, folder
         self._buffer, self._in_data = b"", False
 
     def connection_made(self, transport):
         self._transport = transport
-        transport.write(_GREETING)
+        self._say(_GREETING)
 
     def data_received(self, data):
         self._buffer += data
@@ -65,29 +82,40 @@ class Smtp(asyncio.Protocol):
         if self._in_data:
             self._mail(before)
         else:
-            self._command(before[:4].upper())
+            self._command(before)
         return True
 
     def _mail(self, content):
         self._in_data = False
         found = _MAIL_ID.search(content[:8192])
         self._note(found[1] if found else b"", len(content), 0)
-        if self._delay_seconds:
-            asyncio.get_running_loop().call_later(self._delay_seconds, self._transport.write, b"250 OK\r\n")
-        else:
-            self._transport.write(b"250 OK\r\n")
+        self._say(b"250 OK\r\n", after=self._delays.mail)
 
-    def _command(self, verb):
+    def _command(self, line):
+        verb = line[:4].upper()
         if verb == b"DATA":
             self._in_data = True
-            self._transport.write(b"354 Go on\r\n")
+            self._say(b"354 Go on\r\n")
         elif verb == b"EHLO":
-            self._transport.write(self.hello)
+            self._say(self.hello)
         elif verb == b"QUIT":
-            self._transport.write(b"221 Bye\r\n")
-            self._transport.close()
+            self._say(b"221 Bye\r\n", then=self._transport.close)
         else:
-            self._transport.write(b"250 OK\r\n")
+            self._say(b"250 OK\r\n")
+
+    def _say(self, answer, *, after=0.0, then=None):
+        """Answer as from afar; a client that gives several commands in one piece waits for the way once."""
+        seconds = self._delays.distance + after
+
+        def say():
+            self._transport.write(answer)
+            if then:
+                then()
+
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, say)
+        else:
+            say()
 
 
 class PipeliningSmtp(Smtp):
@@ -96,13 +124,48 @@ class PipeliningSmtp(Smtp):
     hello = _HELLO_PIPELINING
 
 
+class SubmissionSmtp(Smtp):
+    """What hosts and relays offer to their clients (RFC 6409): STARTTLS, a sign-in, several commands at once."""
+
+    hello = _HELLO_STARTTLS
+
+    def __init__(self, note, *, delays, folder):
+        super().__init__(note, delays=delays, folder=folder)
+        self._tls, self._signed_in = _server_context(folder), False
+
+    def _command(self, line):
+        verb = line[:4].upper()
+        if verb == b"STAR":
+            self._say(b"220 Go on\r\n", then=self._upgrade)
+        elif verb == b"AUTH":
+            self._signed_in = self.hello is _HELLO_SIGN_IN and line.split()[-1] == _CREDENTIALS
+            self._say(b"235 Welcome\r\n" if self._signed_in else b"535 Who are you?\r\n")
+        elif verb in {b"MAIL", b"RCPT", b"DATA"} and not self._signed_in:
+            self._say(b"530 Sign in first\r\n")
+        else:
+            super()._command(line)
+
+    def _upgrade(self):
+        self._upgrading = asyncio.ensure_future(self._start_tls())
+
+    async def _start_tls(self):
+        loop = asyncio.get_running_loop()
+        self._transport = await loop.start_tls(self._transport, self, self._tls, server_side=True)
+        self.hello = _HELLO_SIGN_IN
+
+
+@functools.cache
+def _server_context(folder):
+    return server_context(folder)[0]
+
+
 class Http(asyncio.Protocol):
     """Answers every POST with 204, after a while."""
 
     in_hand: ClassVar[Counter] = Counter()
 
-    def __init__(self, note, *, delay_seconds):
-        self._note, self._delay_seconds, self._buffer = note, delay_seconds, b""
+    def __init__(self, note, *, delays, folder):
+        self._note, self._delays, self._buffer = note, delays, b""
 
     def connection_made(self, transport):
         self._transport = transport
@@ -120,17 +183,17 @@ class Http(asyncio.Protocol):
         path = first.split(b" ")[1]
         self.in_hand[path] += 1
         self._note(headers[b"webhook-id"], len(body), self.in_hand[path])
-        asyncio.get_running_loop().call_later(self._delay_seconds, self._answer, path)
+        asyncio.get_running_loop().call_later(self._delays.mail, self._answer, path)
 
     def _answer(self, path):
         self.in_hand[path] -= 1
         self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-KINDS = {"smtp": Smtp, "pipelining": PipeliningSmtp, "http": Http}
+KINDS = {"smtp": Smtp, "pipelining": PipeliningSmtp, "submission": SubmissionSmtp, "http": Http}
 
 
-async def serve(kind, path, *, delay_seconds):
+async def serve(kind, path, *, delays):
     """Serve on loopback until SIGTERM."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -140,7 +203,10 @@ async def serve(kind, path, *, delay_seconds):
             file.write(RECORD.pack(time.time(), identity[:36], size, at_once))
 
         protocol = KINDS[kind]
-        server = await loop.create_server(lambda: protocol(note, delay_seconds=delay_seconds), HOST, 0, backlog=512)
+        if kind == "submission":
+            _server_context(path.parent)
+        make = functools.partial(protocol, note, delays=delays, folder=path.parent)
+        server = await loop.create_server(make, HOST, 0, backlog=512)
         print(server.sockets[0].getsockname()[1], flush=True)
         await stop.wait()
         server.close()
@@ -149,11 +215,30 @@ async def serve(kind, path, *, delay_seconds):
 class Sink:
     """A running sink: its port, its process and what it took."""
 
-    def __init__(self, kind, path, *, delay_seconds):
-        self.path = path
-        command = [sys.executable, "-m", "sending.sinks", kind, str(path), "--delay-ms", str(1000 * delay_seconds)]
+    def __init__(self, kind, path, *, delays):
+        self.kind, self.path = kind, path
+        command = [sys.executable, "-m", "sending.sinks", kind, str(path)]
+        command += ["--delay-ms", str(1000 * delays.mail), "--distance-ms", str(1000 * delays.distance)]
         self.process = subprocess.Popen(leashed(command, signal=signal.SIGKILL), stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
+
+    def settings(self):
+        """Return the environment of whoever sends mail here."""
+        found = {"SMTP_HOST": HOST, "SMTP_PORT": str(self.port), "SMTP_TLS": "none"}
+        if self.kind == "submission":
+            found |= {"SMTP_TLS": "starttls", "SMTP_USER": USER, "SMTP_PASSWORD": PASSWORD}
+            found["SSL_CERT_FILE"] = str(self.path.with_name("certificate.pem"))
+        return found
+
+    def distance_ms(self):
+        """Return how long an answer takes, as a client sees it: the median of some."""
+        with smtplib.SMTP(HOST, self.port, local_hostname="localhost") as smtp:
+            times = []
+            for _ in range(51):
+                began = time.perf_counter()
+                smtp.noop()
+                times.append(1000 * (time.perf_counter() - began))
+        return statistics.median(times)
 
     def count(self):
         return self.path.stat().st_size // RECORD.size
@@ -184,15 +269,20 @@ class Sink:
 
 
 @contextmanager
-def sink(kind, folder, *, delay_seconds=0.0):
+def sink(kind, folder, *, delay_seconds=0.0, distance_seconds=0.0):
     """Start a sink of one kind; stop it at the end."""
     path = folder / f"{kind}.records"
     path.touch()
-    running = Sink(kind, path, delay_seconds=delay_seconds)
+    running = Sink(kind, path, delays=Delays(delay_seconds, distance_seconds))
     try:
         yield running
     finally:
         running.stop()
+
+
+def punctual_loop():
+    """Return a loop that can wait for less than a millisecond; epoll, the usual one, rounds up."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def main():
@@ -200,8 +290,11 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("file", type=Path)
     parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--distance-ms", type=float, default=0.0)
     args = parser.parse_args()
-    asyncio.run(serve(args.kind, args.file, delay_seconds=args.delay_ms / 1000))
+    delays = Delays(args.delay_ms / 1000, args.distance_ms / 1000)
+    with asyncio.Runner(loop_factory=punctual_loop) as runner:
+        runner.run(serve(args.kind, args.file, delays=delays))
 
 
 if __name__ == "__main__":

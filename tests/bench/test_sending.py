@@ -2,6 +2,7 @@
 
 import importlib
 import smtplib
+import ssl
 import sys
 from pathlib import Path
 
@@ -17,18 +18,19 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 
 
 @pytest.fixture
-def bench(app, redis_server, tmp_path, monkeypatch):
+def bench(request, app, redis_server, tmp_path, monkeypatch):
     """A system with deliveries to tell of; its workers share the app's keys."""
     root = Path(parts.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{root}:{root / 'bench'}")
-    with sinks.sink("smtp", tmp_path) as smtp, app.app_context():
+    with sinks.sink(getattr(request, "param", "smtp"), tmp_path, distance_seconds=0.001) as smtp, app.app_context():
         given = processes.settings(
-            database_url=app.config["DATABASE_URL"], redis_url=redis_server.url, folder=tmp_path, smtp_port=smtp.port
+            database_url=app.config["DATABASE_URL"], redis_url=redis_server.url, folder=tmp_path, smtp=smtp
         )
         outbox.seed(30)
         yield parts.Bench({**given, "SECRET_KEY": app.config["SECRET_KEY"]}, tmp_path, smtp, workers=1)
 
 
+@pytest.mark.parametrize("bench", ["smtp", "submission"], indirect=True)
 def test_mail_is_measured_beside_smtplib_and_forks(bench):
     lines = list(parts.mail(bench, rounds=1, mails=20, forked_mails=2))
     assert [line.aim for line in lines[:2]] == [">= 80 %", ">= 15"]
@@ -67,3 +69,18 @@ def test_the_sink_takes_several_commands_in_one_piece(bench):
         smtp.send(b"Message-ID: <some-id@b.example>\r\n\r\nText\r\n.\r\n")
         assert smtp.getreply()[0] == 250
     assert [one.id for one in bench.smtp.came()] == ["some-id"]
+
+
+@pytest.mark.parametrize("bench", ["submission"], indirect=True)
+def test_the_sink_for_submission_takes_nothing_without_tls_and_a_sign_in(bench):
+    given = bench.smtp.settings()
+    with smtplib.SMTP("127.0.0.1", bench.smtp.port, local_hostname="localhost") as smtp:
+        with pytest.raises(smtplib.SMTPNotSupportedError):
+            smtp.login(given["SMTP_USER"], given["SMTP_PASSWORD"])
+        smtp.starttls(context=ssl.create_default_context(cafile=given["SSL_CERT_FILE"]))
+        smtp.ehlo()
+        assert smtp.mail("a@b.example")[0] == 530
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            smtp.login(given["SMTP_USER"], "another password")
+        smtp.login(given["SMTP_USER"], given["SMTP_PASSWORD"])
+        assert smtp.mail("a@b.example")[0] == 250
