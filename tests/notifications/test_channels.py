@@ -105,3 +105,9 @@ def test_a_provider_that_repeats_the_address_is_blotted_out(said, kept):
 def test_the_digits_of_a_number_are_blotted_out_too():
     assert without_address("to 447700900123 (SM447700900123ff)", "+447700900123") == "to *** (SM447700900123ff)"
     assert without_address("as it is", "") == "as it is"
+
+
+def test_a_name_is_blotted_out_however_it_is_written():
+    assert without_address("450 KIM is unknown", "kim@shop.example") == "450 *** is unknown"
+    assert without_address("450 \N{KELVIN SIGN}im is unknown", "kim@shop.example") == "450 *** is unknown"
+    assert without_address("450 sam is unknown", "\N{LATIN SMALL LETTER LONG S}am@shop.example") == "450 *** is unknown"

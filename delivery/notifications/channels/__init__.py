@@ -63,10 +63,17 @@ def without_address(text: str, address: str) -> str:
 
     Other digits stay: a reference is made of them.
     """
-    parts = [re.escape(part) for part in (address.partition("@")[0], address.lstrip("+")) if part]
-    return re.sub(
-        "|".join([_MAIL_ADDRESS, *(rf"(?<!\w){part}(?!\w)" for part in parts)]), "***", text, flags=re.IGNORECASE
-    )
+    parts = [part for part in (address.partition("@")[0], address.lstrip("+")) if part]
+    if not _may_name(text, parts):  # to compile a pattern takes longer than to write a whole mail
+        return text
+    patterns = [_MAIL_ADDRESS, *(rf"(?<!\w){re.escape(part)}(?!\w)" for part in parts)]
+    return re.sub("|".join(patterns), "***", text, flags=re.IGNORECASE)
+
+
+def _may_name(text: str, parts: Sequence[str]) -> bool:
+    """Tell whether a text may hold an address; beyond ASCII, case is more than lower() knows."""
+    small = text.lower()
+    return "@" in text or not text.isascii() or any(not part.isascii() or part.lower() in small for part in parts)
 
 
 class Failure(Exception):
