@@ -32,7 +32,7 @@ DRAIN_SECONDS = 20
 BATCH_SIZE = 100
 # No send begins with less of the lease left: enough to connect and to send, each up to its time-out.
 LEASE_MARGIN_SECONDS = 35
-# How long to wait for half of what is under way to end, before fewer are handed off at a time.
+# How long to wait for enough of what is under way to end, before fewer are handed off at a time.
 GATHER_SECONDS = 0.05
 # When to look again for an endpoint that has enough in hand.
 BUSY_SECONDS = 1.0
@@ -88,15 +88,16 @@ class _Drain:
                 if not self.waiting or self.under_way or self._connect():
                     self._hand_off()
                     self.words.look(self.waiting[: 2 * self.transport.hand_off_size])
-                    self._gather(len(self.under_way) // self.share if self.waiting or self.more else 0)
+                    self._gather(self._left_at_the_next_turn)
         finally:
             self._put_back()
         return self._out_of_time() and not self.provider_down
 
     @property
-    def share(self) -> int:
-        """Which part of what is under way is enough to go on with while others are handed off."""
-        return 5 if self.transport.concurrency == 1 else 2
+    def _left_at_the_next_turn(self) -> int:
+        """How many are under way when others are handed off: enough to keep the provider busy meanwhile."""
+        part = 1 / 5 if self.transport.concurrency == 1 else 3 / 4
+        return int(part * len(self.under_way)) if self.waiting or self.more else 0
 
     def _out_of_time(self) -> bool:
         return stopping() or time.monotonic() > self.end
@@ -288,10 +289,9 @@ class _Drain:
         self._write()
 
     def _write(self) -> None:
-        unsent = self.unsent + self.waiting
         if self.results or self.verdicts:
             self._settling(lambda: None)
-        if unsent:
+        if unsent := self.unsent + self.waiting:
             with transaction():
                 attempts.release(unsent, wait_seconds=self.wait_seconds)
 

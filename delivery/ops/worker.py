@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ STOP_SECONDS = 18.0
 BACK_OFF_MAX_SECONDS = 10.0
 # A process that has lived so long did not die of its start.
 HEALTHY_SECONDS = 5.0
+# How long a thread that words keeps one that sends waiting; Python's own 5 ms are several answers of a mail server.
+TURN_SECONDS = 0.0005
 _fork = multiprocessing.get_context("fork")
 
 
@@ -129,6 +132,7 @@ def work(channel: str) -> None:
     """Work on one queue until asked to stop; the body of a child process."""
     rq_worker = worker_of(channel)
     logs.adopt()
+    sys.setswitchinterval(TURN_SECONDS)
     rq_worker.work(logging_level="WARNING")
 
 

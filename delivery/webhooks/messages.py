@@ -52,17 +52,16 @@ def told(fact: Change) -> list[NewMessage]:
 def compose(messages: Sequence[ClaimedMessage]) -> Mapping[UUID, Letter | Suppress]:
     """Look up where messages go, and sign them: now, since receivers refuse what was signed long ago."""
     ids = {message.recipient_id for message in messages}
-    endpoints = {row.id: row for row in reader().execute(ADDRESSES, {"ids": ids})}
-    return {message.id: _verdict(message, endpoints.get(message.recipient_id)) for message in messages}
+    endpoints = {row.id: (row, _keys(row)) for row in reader().execute(ADDRESSES, {"ids": ids})}
+    gone: tuple[None, list[str]] = (None, [])
+    return {message.id: _verdict(message, *endpoints.get(message.recipient_id, gone)) for message in messages}
 
 
-def _verdict(message: ClaimedMessage, endpoint: Any) -> Letter | Suppress:
+def _verdict(message: ClaimedMessage, endpoint: Any, keys: Sequence[str]) -> Letter | Suppress:
     reason = _why_not(message, endpoint)
     if reason:
         return Suppress(reason)
-    try:
-        keys = _keys(endpoint)
-    except InvalidToken:
+    if not keys:
         return Suppress("secret_unreadable")
     body, at = message.body or "", int(clock.now().timestamp())
     signed = signing.headers(message.id, body, at=at, keys=keys)
@@ -84,11 +83,14 @@ def _why_not(message: ClaimedMessage, endpoint: Any) -> str | None:
 
 
 def _keys(endpoint: Any) -> list[str]:
-    """Return the secrets that are valid now, the newest first."""
-    keys = [signing.opened(endpoint.secret)]
+    """Return the secrets that are valid now, the newest first; none where one cannot be read."""
+    sealed = [endpoint.secret]
     if endpoint.old_secret and endpoint.old_secret_until > clock.now():
-        keys.append(signing.opened(endpoint.old_secret))
-    return keys
+        sealed.append(endpoint.old_secret)
+    try:
+        return [signing.opened(secret) for secret in sealed]
+    except InvalidToken:
+        return []
 
 
 def disabled(fact: EndpointDisabled) -> list[NewMessage]:

@@ -48,8 +48,8 @@ class WebhookTransport:
     """Sends from several threads; connections that worked are kept for the drain's next letters."""
 
     name = "webhook"
-    hand_off_size = 48
-    concurrency = 32
+    hand_off_size = 64
+    concurrency = 40
 
     def __init__(
         self,
