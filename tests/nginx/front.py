@@ -44,12 +44,12 @@ class Front:
             "127.0.0.11": f"127.0.0.1:{self.names.port}",
             "valid=2s": "valid=1s",
             "listen 8080": f"listen 127.0.0.1:{self.port}",
-            "listen 8443": f"listen 127.0.0.1:{self.tls_port}",
+            "listen 8443 ssl": f"listen 127.0.0.1:{self.tls_port} ssl",
             "127.0.0.1:8081": f"127.0.0.1:{health}",
             ":8000": f":{self.web_port}",
         }
         if version() < HTTP2_DIRECTIVE:
-            places |= {"http2 on;": ""}
+            places |= {"http2 on;": "", "listen 8443 ssl": f"listen 127.0.0.1:{self.tls_port} ssl http2"}
         self._write(server, changes, places)
         self.arguments = [NGINX, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
         self.process = None

@@ -1,13 +1,20 @@
 """TLS: what tls.conf adds, and what becomes of a wrong certificate."""
 
+import json
+import shutil
 import signal
 import ssl
+import subprocess
 
 import pytest
 
 from tests.nginx.front import Front, front
 from tests.servers.folders import short_folder
 from tests.servers.waiting import wait_until
+
+
+def has_http2():
+    return bool(shutil.which("curl")) and "HTTP2" in subprocess.check_output(["curl", "--version"], text=True)
 
 
 def test_everything_goes_by_tls_and_says_so_for_two_years(with_tls):
@@ -30,6 +37,23 @@ def test_a_certificate_authority_finds_its_proof_and_nothing_else(with_tls):
     status, headers, _ = with_tls.ask("GET", "/.well-known/acme-challenge/other")
     assert (status, headers["Content-Type"]) == (404, "application/problem+json")
     assert with_tls.ask("GET", "/.well-known/acme-challenge/../../secret")[0] == 308
+
+
+@pytest.mark.skipif(not has_http2(), reason="no curl that speaks HTTP/2 is installed")
+@pytest.mark.parametrize("length", [2_000_000, 20_000_000])
+def test_too_large_a_body_is_a_problem_over_http2_too(with_tls, length, tmp_path):
+    large, answer = tmp_path / "large", tmp_path / "answer"
+    large.write_bytes(b"x" * length)
+    command = ["curl", "--silent", "--insecure", "--http2", "--data-binary", f"@{large}", "--output", answer]
+    command += [
+        "--write-out",
+        "%{http_version} %{http_code} %{content_type}",
+        f"https://localhost:{with_tls.tls_port}/",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stdout == "2 413 application/problem+json"
+    assert json.loads(answer.read_text())["code"] == "request_entity_too_large"
+    assert with_tls.first.asked == []
 
 
 def test_plain_http_to_the_tls_port_is_a_problem(with_tls):
