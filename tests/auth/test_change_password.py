@@ -35,7 +35,11 @@ def change(who, current=PASSWORD, new=NEW, **more):
 
 def acts(app):
     with app.app_context():
-        return list(db.session.execute(select(AuditEntry.act).where(AuditEntry.act.startswith("password"))).scalars())
+        return list(
+            db.session.execute(
+                select(AuditEntry.act).where(AuditEntry.act.startswith("password")).order_by(AuditEntry.seq)
+            ).scalars()
+        )
 
 
 def test_every_session_ends_and_the_new_password_signs_in(app, client, ada, mailbox):
