@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 from sending import outbox, parts, processes
-from sending.sinks import sink
+from sending.sinks import OF_MAIL, sink
 from speed import meter, servers
 
 from tests.servers.postgres import DURABLE, postgres_server
@@ -31,8 +31,8 @@ def arguments():
     parser.add_argument(
         "--settled", type=int, default=1_000_000, help="messages beside the sweep (default: %(default)s)"
     )
-    kinds = ("smtp", "pipelining", "submission")
-    parser.add_argument("--sink", choices=kinds, default=kinds[-1], help="kind of mail server (default: %(default)s)")
+    kind = "kind of mail server (default: %(default)s)"
+    parser.add_argument("--sink", choices=OF_MAIL, default="submission", help=kind)
     parser.add_argument("--delay-ms", type=float, default=0.0, help="of the mail server before it takes a mail")
     far = "to the mail server and back, beside what the machine takes itself (default: %(default)s)"
     parser.add_argument("--distance-ms", type=float, default=0.6, help=far)

@@ -61,8 +61,8 @@ class Smtp(asyncio.Protocol):
 
     hello = _HELLO
 
-    def __init__(self, note, *, delays, folder):
-        self._note, self._delays, self._folder = note, delays, folder
+    def __init__(self, note, *, delays):
+        self._note, self._delays = note, delays
         self._buffer, self._in_data = b"", False
 
     def connection_made(self, transport):
@@ -129,9 +129,9 @@ class SubmissionSmtp(Smtp):
 
     hello = _HELLO_STARTTLS
 
-    def __init__(self, note, *, delays, folder):
-        super().__init__(note, delays=delays, folder=folder)
-        self._tls, self._signed_in = _server_context(folder), False
+    def __init__(self, note, *, delays, tls):
+        super().__init__(note, delays=delays)
+        self._tls, self._signed_in = tls, False
 
     def _command(self, line):
         verb = line[:4].upper()
@@ -154,17 +154,12 @@ class SubmissionSmtp(Smtp):
         self.hello = _HELLO_SIGN_IN
 
 
-@functools.cache
-def _server_context(folder):
-    return server_context(folder)[0]
-
-
 class Http(asyncio.Protocol):
     """Answers every POST with 204, after a while."""
 
     in_hand: ClassVar[Counter] = Counter()
 
-    def __init__(self, note, *, delays, folder):
+    def __init__(self, note, *, delays):
         self._note, self._delays, self._buffer = note, delays, b""
 
     def connection_made(self, transport):
@@ -190,7 +185,8 @@ class Http(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
-KINDS = {"smtp": Smtp, "pipelining": PipeliningSmtp, "submission": SubmissionSmtp, "http": Http}
+OF_MAIL = {"smtp": Smtp, "pipelining": PipeliningSmtp, "submission": SubmissionSmtp}
+KINDS = {**OF_MAIL, "http": Http}
 
 
 async def serve(kind, path, *, delays):
@@ -202,10 +198,9 @@ async def serve(kind, path, *, delays):
         def note(identity, size, at_once):
             file.write(RECORD.pack(time.time(), identity[:36], size, at_once))
 
-        protocol = KINDS[kind]
+        make = functools.partial(KINDS[kind], note, delays=delays)
         if kind == "submission":
-            _server_context(path.parent)
-        make = functools.partial(protocol, note, delays=delays, folder=path.parent)
+            make = functools.partial(make, tls=server_context(path.parent)[0])
         server = await loop.create_server(make, HOST, 0, backlog=512)
         print(server.sockets[0].getsockname()[1], flush=True)
         await stop.wait()
