@@ -52,12 +52,12 @@ def told(fact: Change) -> list[NewMessage]:
 def compose(messages: Sequence[ClaimedMessage]) -> Mapping[UUID, Letter | Suppress]:
     """Look up where messages go, and sign them: now, since receivers refuse what was signed long ago."""
     ids = {message.recipient_id for message in messages}
-    endpoints = {row.id: (row, _keys(row)) for row in reader().execute(ADDRESSES, {"ids": ids})}
-    gone: tuple[None, list[str]] = (None, [])
-    return {message.id: _verdict(message, *endpoints.get(message.recipient_id, gone)) for message in messages}
+    endpoints = {row.id: row for row in reader().execute(ADDRESSES, {"ids": ids})}
+    keys = {identity: _keys(row) for identity, row in endpoints.items()}
+    return {one.id: _verdict(one, endpoints.get(one.recipient_id), keys.get(one.recipient_id)) for one in messages}
 
 
-def _verdict(message: ClaimedMessage, endpoint: Any, keys: Sequence[str]) -> Letter | Suppress:
+def _verdict(message: ClaimedMessage, endpoint: Any, keys: Sequence[str] | None) -> Letter | Suppress:
     reason = _why_not(message, endpoint)
     if reason:
         return Suppress(reason)
