@@ -49,7 +49,6 @@ def settings(folder, **more):
         "LOG_FORMAT": "json",
         "METRICS_TOKEN": METRICS_TOKEN,
     }
-    fixed |= {"METRICS_TOKEN": METRICS_TOKEN}
     given = {**fixed, **CHEAP_HASHES, **WIDE_LIMITS, **more}
     return Config(environ={name: str(value) for name, value in given.items()})
 

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import func, select, update
 
 from delivery import limits
-from delivery.audit.models import AuditEntry
 from delivery.auth import recovery
 from delivery.database import db, transaction
 from delivery.errors import Conflict, Unauthorized, Unavailable
 from delivery.tokens import Purpose
 from delivery.users import passwords
 from delivery.users.models import User
+from tests.audit.entries import acts
 from tests.auth.links import link_token
 from tests.auth.signing_in import login, signed_in_again
 from tests.factories import PASSWORD
@@ -33,15 +33,6 @@ def change(who, current=PASSWORD, new=NEW, **more):
     return who.post("/api/auth/change-password", json=body, **elsewhere())
 
 
-def acts(app):
-    with app.app_context():
-        return list(
-            db.session.execute(
-                select(AuditEntry.act).where(AuditEntry.act.startswith("password")).order_by(AuditEntry.seq)
-            ).scalars()
-        )
-
-
 def test_every_session_ends_and_the_new_password_signs_in(app, client, ada, mailbox):
     second, links = signed_in_again(ada), [link_token(app, ADDRESS, Purpose.RESET_PASSWORD)]
     response = change(ada)
@@ -56,7 +47,7 @@ def test_every_session_ends_and_the_new_password_signs_in(app, client, ada, mail
         body = {"token": token, "password": "a third fine phrase"}
         problem(client.post("/api/auth/reset-password", json=body, **elsewhere()), 400, "invalid_token")
     assert [letter.subject for letter in mailbox()] == ["Your password has been changed"]
-    assert acts(app) == ["password.changed"]
+    assert [act for act, *_ in acts(app, "password*")] == ["password.changed"]
 
 
 def test_a_new_password_that_we_are_too_busy_to_hash_is_no_failed_login(app, client, ada, monkeypatch):
@@ -79,7 +70,7 @@ def test_a_wrong_password_is_a_wrong_field_and_counts(app, client, ada):
     answers = [ada.post("/api/auth/change-password", json=body, **one) for _ in range(6)]
     assert [wrong(answer) for answer in answers[:5]] == 5 * [{"/current_password": "invalid"}]
     problem(answers[5], 429, "too_many_requests")
-    assert acts(app) == 5 * ["password.refused"]
+    assert [act for act, *_ in acts(app, "password*")] == 5 * ["password.refused"]
     assert ada.get("/api/auth/me").status_code == 200
     assert change(ada).status_code == 200, "from elsewhere"
     assert login(client, ADDRESS, NEW, **one).status_code == 200, "a new password forgives"

@@ -7,13 +7,13 @@ import pytest
 from itsdangerous import TimestampSigner
 from sqlalchemy import select, update
 
-from delivery.audit.models import AuditEntry
 from delivery.auth.events import ApiKeysRevoked
 from delivery.auth.models import AuthSession
 from delivery.database import db, transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose, issue
 from delivery.users.models import User
+from tests.audit.entries import acts
 from tests.auth.keys import KEYS, key_of, made, works
 from tests.auth.links import PASSWORD as REGISTERED
 from tests.auth.links import link_of, link_token, register, token_of
@@ -50,11 +50,6 @@ def stored(app, email=ADDRESS):
         return db.session.execute(select(User).where(User.email == email)).scalar_one()
 
 
-def acts(app):
-    with app.app_context():
-        return list(db.session.execute(select(AuditEntry.act).order_by(AuditEntry.seq)).scalars())
-
-
 def test_the_way_from_a_forgotten_password_to_signing_in(app, client, ada, mailbox):
     second = signed_in_again(ada)
     forgot(client, " ADA@shop.example ")
@@ -75,7 +70,7 @@ def test_the_way_from_a_forgotten_password_to_signing_in(app, client, ada, mailb
     [notice] = mailbox()
     assert (notice.address, notice.subject) == (ADDRESS, "Your password has been changed")
     assert "http" not in notice.text
-    assert [act for act in acts(app) if act.startswith("password")] == ["password.reset_requested", "password.reset"]
+    assert [act for act, *_ in acts(app, "password*")] == ["password.reset_requested", "password.reset"]
 
 
 def test_whoever_reads_the_mail_has_the_address(make_app):
@@ -105,8 +100,8 @@ def test_asking_answers_and_writes_the_same_for_every_address(app, client, peopl
     assert len({str(sorted(answer.headers.keys())) for answer in answers}) == 1
     with app.app_context():
         assert db.session.execute(select(OutboxMessage.template)).scalars().all() == 3 * ["reset_password"]
-        asked = select(AuditEntry.object_id).where(AuditEntry.act == "password.reset_requested")
-        assert db.session.execute(asked.order_by(AuditEntry.seq)).scalars().all() == [UUID(ada.user_id), None, None]
+    asked = [object_id for _, object_id, _ in acts(app, "password.reset_requested")]
+    assert asked == [UUID(ada.user_id), None, None]
     assert [letter.address for letter in mailbox()] == [ADDRESS]
     assert wrong(client.post("/api/auth/request-password-reset", json={"email": "nobody"})) == {"/email": "invalid"}
 
