@@ -15,6 +15,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def plain(plain_running):
+    plain_running.point_at("127.0.0.2")
+    plain_running.settle()
     plain_running.first.forget()
     plain_running.second.forget()
     return plain_running

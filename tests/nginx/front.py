@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class Front:
             places |= {"http2 on;": "", "listen 8443 ssl": f"listen 127.0.0.1:{self.tls_port} ssl http2"}
         self._write(server, changes, places)
         self.arguments = [NGINX, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
-        self.process = None
+        self.process, self._pointed = None, 0.0
 
     def _write(self, server, changes, places):
         for name in ("conf.d", "parts", "tmp", "tls", "acme/.well-known/acme-challenge"):
@@ -82,6 +83,15 @@ class Front:
             raise RuntimeError(self.process.stderr.read().decode())
         with socket.socket() as one:
             return one.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def point_at(self, *addresses):
+        """Have the name stand for these addresses."""
+        if self.names.addresses != list(addresses):
+            self.names.addresses, self._pointed = list(addresses), time.monotonic()
+
+    def settle(self):
+        """Wait until all of nginx's processes know: each keeps an answer for itself, for whole seconds."""
+        time.sleep(max(0.0, self._pointed + 2.1 - time.monotonic()))
 
     def stop(self):
         if self.process:

@@ -58,11 +58,11 @@ def test_what_may_have_been_heard_is_not_repeated(half_hanging, method):
 
 def test_containers_come_and_go_without_a_reload(plain):
     assert plain.ask("GET", "/")[0] == 200
-    plain.names.addresses = ["127.0.0.3"]
+    plain.point_at("127.0.0.3")
     wait_until(lambda: plain.ask("GET", "/") and plain.second.asked, what="the new container")
-    plain.names.addresses = []
+    plain.point_at()
     wait_until(lambda: plain.ask("GET", "/")[0] == 502, what="none left")
-    plain.names.addresses = ["127.0.0.2"]
+    plain.point_at("127.0.0.2")
     wait_until(lambda: plain.ask("GET", "/")[0] == 200, what="one again")
 
 
@@ -151,13 +151,13 @@ def test_no_line_holds_a_secret(plain):
     before = len(plain.logged())
     for path in SAID:
         plain.ask("GET", path, Referer=f"https://localhost/?token={TOKEN}", Authorization=f"Bearer {TOKEN}")
-    plain.names.addresses = ["127.0.0.4"]
+    plain.point_at("127.0.0.4")
+    plain.settle()
     wait_until(lambda: plain.ask("GET", "/gone")[0] == 502, what="no container")
     for path in SAID:
         plain.ask("POST", path, body=b"x" * 40_000)
     plain.raw(f"GET /{TOKEN * 200} HTTP/1.1\r\nHost: a\r\n\r\n")
     plain.raw(f"GET /a?{TOKEN} HTTP/1.1\r\nHost: a b\r\n\r\n")
-    plain.names.addresses = ["127.0.0.2"]
     lines = [line for line in wait_for_lines(plain, before + 2 * len(SAID) + 2)[before:] if line["path"] != "/gone"]
     assert [line["path"] for line in lines[: len(SAID)]] == list(SAID.values())
     # What nginx answers by itself it has only as it was written.
