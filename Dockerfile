@@ -31,6 +31,15 @@ RUN awk '/^[a-z]/ { wanted = /^(aiosmtpd|atpublic|attrs)==/ } wanted' requiremen
 USER 10001:10001
 CMD ["python", "-u", "-m", "aiosmtpd", "-n", "-l", "0.0.0.0:1025", "-c", "aiosmtpd.handlers.Debugging", "stdout"]
 
+# What looks into the queues (`--profile dashboard`), with packages of its own.
+FROM python:${PYTHON}-slim AS dashboard
+WORKDIR /build
+COPY requirements-dashboard.txt .
+RUN pip install --require-hashes --no-cache-dir --no-input -r requirements-dashboard.txt
+COPY scripts/dashboard /usr/local/bin/dashboard
+USER 10001:10001
+CMD ["dashboard"]
+
 FROM python:${PYTHON}-slim AS system
 ARG PYTHON
 WORKDIR /usr/local/lib/python${PYTHON}
