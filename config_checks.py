@@ -112,7 +112,8 @@ def redis_is_guarded(config: Config) -> bool:
     if not password:
         hosts = url.netloc.rpartition("@")[2].split(",")  # several: Sentinels
         return url.scheme == "unix" or all(is_loopback(urlsplit(f"//{host}").hostname or "") for host in hosts)
-    return password != unquote(url.username or "") and all(map(is_own_password, [password, *sentinel_passwords(config)]))
+    passwords = [password, *sentinel_passwords(config)]
+    return password != unquote(url.username or "") and all(map(is_own_password, passwords))
 
 
 def is_encrypted(address: str) -> bool:
