@@ -48,7 +48,7 @@ from delivery.privacy.routes import blp as privacy_blueprint
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
-from delivery.web import callers, problems, requests, throttle
+from delivery.web import callers, hosts, problems, requests, throttle
 from delivery.webhooks import cli as webhooks_cli
 from delivery.webhooks import routes as webhooks
 
@@ -90,6 +90,7 @@ def _add_parts(app: Flask) -> None:
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
         CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)
+    hosts.init_app(app)  # beneath the proxies' headers: theirs is the host that counts
     hops = app.config["PROXY_HOPS"]
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
