@@ -74,7 +74,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     FLASK_APP=wsgi:app \
     HOST=0.0.0.0 \
-    DATA_DIR=/data
+    DATA_DIR=/data \
+    ALIVE_DIR=/tmp/alive
 WORKDIR /app
 USER 10001:10001
 VOLUME /data
