@@ -99,7 +99,7 @@ BUDGETS = {
     "webhook-deliveries.show": (3, 200),
     "webhook-deliveries.send_again": (9, 202),
     "health.healthz": (0, 200),
-    "health.readyz": (1, 200),
+    "health.readyz": (2, 200),
 }
 
 

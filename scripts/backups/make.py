@@ -95,7 +95,7 @@ def _fill(folder: Path, place: places.Place, now: datetime, *, how: str | None) 
     engine = sqlite if place.engine == "sqlite" else postgresql
     # The database first: a file that it names was written before, and so is among those that are packed later.
     database, revision, tables = engine.save(place, folder, how=how)
-    packing = place.files()
+    packing = place.files(without=folder.parent)
     files = sealing.write(folder / FILES, packing, how=how) if packing else None
     said = manifest.Manifest(
         version=manifest.own_version(),

@@ -1,5 +1,6 @@
 """An SQLite database: copied at one moment, compressed, and put back in one step."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from scripts.backups import sealing
 from scripts.backups.failures import Failed
-from scripts.backups.manifest import Manifest
+from scripts.backups.manifest import Manifest, keep_names
 from scripts.backups.pipes import Step, flow
 from scripts.backups.places import Place
 
@@ -65,6 +66,39 @@ def check(_place: Place, folder: Path, manifest: Manifest) -> None:
         flow(*sealing.opened(manifest.sealed), Step(["gzip", "--test"]), source=file)
 
 
+@contextmanager
+def locked(place: Place) -> Iterator[None]:
+    """Let nobody else restore into this folder meanwhile, which need not be there yet.
+
+    Raises:
+        Failed: somebody does.
+    """
+    folder = Path(place.database).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Failed(f"another restore into {folder} is running", os.EX_TEMPFAIL) from None
+    finally:
+        os.close(descriptor)
+
+
+def clear(place: Place) -> list[str]:
+    """Take away what a restore that was killed has left; returns a line for each thing."""
+    path, told = Path(place.database), []
+    names = [str(one) for one in path.parent.iterdir()]
+    for left in place.made_beside("restoring", names):
+        drop(place, left)
+        told.append(f"{left} is deleted")
+    for before in map(Path, place.made_beside("before", names)):
+        if path.exists() and before.samefile(path):  # killed between the two names
+            before.unlink()
+            told.append(f"{before}, a second name of the database, is deleted")
+    return told
+
+
 def is_in_use(place: Place) -> bool | None:
     """Tell whether there are rows in the database; None: there is no such file."""
     if not Path(place.database).exists():
@@ -93,7 +127,7 @@ def load(_place: Place, folder: Path, manifest: Manifest, *, into: str) -> None:
 
 def drop(_place: Place, database: str) -> None:
     """Delete a file that was restored in vain."""
-    for suffix in ("", "-wal", "-shm", ".turn"):
+    for suffix in ("", "-wal", "-shm", "-journal", ".turn"):
         Path(database + suffix).unlink(missing_ok=True)
 
 
@@ -125,6 +159,9 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
     if old is not None:
         _alone(place)
         shutil.copystat(place.database, new)
+        owner = Path(place.database).stat()
+        os.chown(new, owner.st_uid, owner.st_gid)
         os.link(place.database, old)  # it is never without a name
     Path(new).replace(place.database)
     Path(f"{new}.turn").unlink(missing_ok=True)
+    keep_names(Path(place.database).parent)
