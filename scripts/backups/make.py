@@ -21,7 +21,7 @@ the options; BACKUP_AGE_RECIPIENT or BACKUP_GPG_RECIPIENT to encrypt; PG_BIN, th
 how compose is called, `docker compose` by default.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 nothing of ours to save, 69 the database cannot be reached, 74 the disk
-is full or fails, 75 another backup is being made, 77 refused by the database or the disk, 78 settings.
+is full or fails, 75 another backup is being made, 77 refused by the database or the disk, 78 settings, 130 interrupted.
 """
 
 
@@ -80,7 +80,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for left in folder.glob(".delivery-*.partial"):
-            shutil.rmtree(left)
+            shutil.rmtree(left, ignore_errors=True)  # that it cannot be deleted is no reason to make none
         yield
     except BlockingIOError:
         raise Failed(f"another backup is being made in {folder}", os.EX_TEMPFAIL) from None

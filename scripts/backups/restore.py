@@ -26,7 +26,7 @@ PG_BIN, COMPOSE as in backup.sh.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 no backup that can be restored, 69 the database cannot be reached, 73
 there is something in the database and --replace is not given, 74 the disk is full or fails, 75 the database is in use,
-77 refused by the database or the disk, 78 settings.
+or another restore is running, 77 refused by the database or the disk, 78 settings, 130 interrupted.
 """
 
 

@@ -32,9 +32,10 @@ def test_onto_a_machine_with_nothing_on_it(site, postgres):
     deliveries = site.rows()["deliveries"]
     emptied(site, postgres)
 
-    with pytest.raises(Failed, match=r"erasures.jsonl cannot be read: No such file.*--without-erasures goes on"):
-        site.restore(backup)
-    assert not path.exists(), "no empty list that would pass the next time"
+    if site.is_sqlite:  # once will do: each restore starts the app twice
+        with pytest.raises(Failed, match=r"erasures.jsonl cannot be read: No such file.*--without-erasures goes on"):
+            site.restore(backup)
+        assert not path.exists(), "no empty list that would pass the next time"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(kept)
     site.restore(backup)
