@@ -1,4 +1,4 @@
-"""One INSERT for however many rows: its only parameter is a list of them, as JSON, which the database takes apart.
+"""One INSERT or UPDATE of however many rows: they are its only parameter, as JSON that the database takes apart.
 
 It is the same text for one row and for a thousand. A statement with a parameter for each value of a thousand rows takes
 longer to write and to parse than to run.
@@ -9,7 +9,20 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import JSON, ColumnElement, String, Table, Uuid, bindparam, cast, column, func, literal_column, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -32,15 +45,30 @@ def insertion(table: Table, *, computed: Callable[[Values], Values] = _nothing, 
     """
     types = {one.name: one.type for one in table.columns if one.computed is None} | also
     found = {}
-    for name, insert, taken_apart in (
-        ("postgresql", postgresql_insert, _in_postgresql),
-        ("sqlite", sqlite_insert, _in_sqlite),
-    ):
-        source, given = taken_apart(types)
+    for name, insert in _INSERT.items():
+        source, given = _TAKEN_APART[name](types)
         values = {key: value for key, value in given.items() if key not in also} | computed(given)
         # Without WHERE, SQLite takes ON CONFLICT for a condition of a join (its documentation of UPSERT, 2.2).
         rows = select(*values.values()).select_from(source).where(literal_column("true"))
         found[name] = insert(table).from_select(list(values), rows, include_defaults=False)
+    return found
+
+
+def change(table: Table, *columns: str, **values: Any) -> dict[str, Any]:
+    """Return, for each kind of database, an UPDATE of many rows, to be finished with RETURNING.
+
+    Each row has an `id`, the version that was `seen`, without which nothing is written, and the columns' new values.
+
+    Args:
+        values: what other columns get.
+    """
+    types = {"id": table.c.id.type, "seen": table.c.version.type} | {name: table.c[name].type for name in columns}
+    found = {}
+    for name, taken_apart in _TAKEN_APART.items():
+        source, given = taken_apart(types)
+        rows = select(*(value.label(key) for key, value in given.items())).select_from(source).subquery("changes")
+        same = (table.c.id == rows.c.id, table.c.version == rows.c.seen)
+        found[name] = update(table).where(*same).values({key: rows.c[key] for key in columns} | values)
     return found
 
 
@@ -63,9 +91,13 @@ def _extracted(row: Any, name: str, type_: Any) -> ColumnElement[Any]:
     return func.replace(value, literal_column("'-'"), literal_column("''")) if isinstance(type_, Uuid) else value
 
 
-def execute(insertion: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Any:
-    """Write rows, in their order, by what insertion() returned; a column that a row lacks is NULL."""
-    return db.session.connection().execute(insertion[backend()], {"rows": _as_json(list(rows))})
+_INSERT: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_insert}
+_TAKEN_APART = {"postgresql": _in_postgresql, "sqlite": _in_sqlite}
+
+
+def execute(statement: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> Any:
+    """Write rows, in their order, by what insertion() or change() returned; a column that a row lacks is NULL."""
+    return db.session.connection().execute(statement[backend()], {"rows": _as_json(list(rows))})
 
 
 def _as_json(rows: list[Any]) -> str:

@@ -3,72 +3,26 @@
 They run in the caller's transaction. Every change raises the version by one and appends one event with that seq.
 """
 
-from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, select, update
 
 from delivery import clock, events
 from delivery.database import db
 from delivery.deliveries import history, tagging
-from delivery.deliveries.access import Permit, check, parts_of
+from delivery.deliveries.access import Permit, check
 from delivery.deliveries.creating import check_owner, check_reference
-from delivery.deliveries.events import DeliveryDeleted, DeliveryEdited, DeliveryMoved, told_of
+from delivery.deliveries.events import DeliveryDeleted, DeliveryEdited, told_of
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
-from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
-from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
+from delivery.deliveries.states import DELETABLE, TERMINAL, State
+from delivery.errors import Conflict
 from delivery.users.events import UserErased, UserLeft
 from delivery.users.models import User
-from delivery.users.states import Role
 from delivery.web import SYSTEM, Caller, Expected
 
 _deliveries, _users = Delivery.__table__, User.__table__
-_CLOCK_SKEW = timedelta(minutes=5)
-_EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
-
-
-def move(
-    permit: Permit,
-    *,
-    to: State,
-    expected: Expected,
-    courier_id: UUID | None = None,
-    occurred_at: datetime | None = None,
-    location: dict[str, float] | None = None,
-    **words: str | None,
-) -> Any:
-    """Move a delivery to another state.
-
-    Args:
-        courier_id: with `assigned`, to whom; the present courier when not given.
-        occurred_at: when it happened; now, when not given.
-        words: reason_code, note, public_note.
-
-    Raises:
-        Conflict: the table of states has no such move from here; `allowed` lists what the caller may do.
-        Forbidden: the move exists, but is not the caller's to make.
-        PreconditionFailed: it changed since the caller read it.
-        Invalid: no such courier, or a time in the future.
-    """
-    _check_meaning(to, courier_id=courier_id, occurred_at=occurred_at)
-    seen = _locked(permit)
-    expected.check(seen.version)
-    _check_move(permit.caller, seen, to)
-    occurred_at = occurred_at or clock.now()
-    changed = _write(
-        seen,
-        status=to,
-        courier_id=_courier_after(seen, to, courier_id),
-        picked_up_at=seen.picked_up_at or (occurred_at if to in AFTER_PICKUP else None),
-    )
-    kind = "assigned" if to is State.ASSIGNED else "moved"
-    position = location or {}
-    _append(changed, seen, kind=kind, by=permit.caller, occurred_at=occurred_at, **words, **position)
-    events.publish(DeliveryMoved(**told_of(changed), from_status=seen.status))
-    return changed
 
 
 def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, **fields: Any) -> Any:
@@ -143,47 +97,6 @@ def delete_drafts(fact: UserErased) -> None:
         raise Conflict("A draft is being changed at this moment; try again.", code="lost_race")
 
 
-def allowed_for(caller: Caller, row: Any) -> list[State]:
-    """Return the states that a caller may move a delivery to now."""
-    return allowed(State(row.status), parts_of(caller, row), picked_up=row.picked_up_at is not None)
-
-
-def _check_move(caller: Caller, seen: Row[Any], to: State) -> None:
-    may = allowed_for(caller, seen)
-    if to in may:
-        return
-    if is_legal(State(seen.status), to, picked_up=seen.picked_up_at is not None):
-        raise Forbidden("This move is not yours to make.", allowed=may)
-    detail = f"A delivery that is {seen.status} cannot become {to}."
-    raise Conflict(detail, code="illegal_move", **{"from": seen.status, "to": to, "allowed": may})
-
-
-def _check_meaning(to: State, *, courier_id: UUID | None, occurred_at: datetime | None) -> None:
-    """Refuse what no state of the delivery could make right."""
-    wrong = {}
-    if occurred_at and not _EARLIEST <= occurred_at <= clock.now() + _CLOCK_SKEW:
-        wrong["/occurred_at"] = "Must lie in the past, and in this century."
-    if courier_id is not None and to is not State.ASSIGNED:
-        wrong["/courier_id"] = "Goes with a move to `assigned` only."
-    if wrong:
-        raise invalid_fields(wrong)
-
-
-def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID | None:
-    if to is State.ASSIGNED:
-        chosen: UUID | None = courier_id or seen.courier_id
-        if chosen is None or not _is_user(chosen, role=Role.COURIER):
-            raise invalid_field("/courier_id", "Must be the id of an active courier.")
-        return chosen
-    return None if to is State.PENDING else seen.courier_id
-
-
-def _is_user(user_id: UUID, *, role: Role | None = None) -> bool:
-    """Tell whether somebody is active, and keep them so until the commit: who leaves waits, and then finds us."""
-    row = db.session.execute(_ACTIVE_USER, {"id": user_id}).one_or_none()
-    return row is not None and role in {None, row.role}
-
-
 def _locked(permit: Permit) -> Row[Any]:
     """Read the delivery again, now that nobody else can change it, and check again."""
     row = db.session.execute(_LOCKED, {"id": permit.delivery_id}).one_or_none()
@@ -192,11 +105,6 @@ def _locked(permit: Permit) -> Row[Any]:
     return row
 
 
-_ACTIVE_USER = (
-    select(_users.c.role)
-    .where(_users.c.id == bindparam("id"), _users.c.active)
-    .with_for_update(read=True, key_share=True)
-)
 _LOCKED = DELIVERY_BY_ID.with_for_update(of=_deliveries)
 
 

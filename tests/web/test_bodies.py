@@ -93,6 +93,8 @@ def endpoints(people):
         (admin, "POST", filled("/unsubscribe/{unsubscribe_token}", Things(people, by=admin))),
         (admin, "POST", filled("/unsubscribe/{unsubscribe_token}/preferences", Things(people, by=admin))),
         (admin, "POST", "/api/deliveries"),
+        (admin, "POST", "/api/deliveries/bulk"),
+        (admin, "POST", "/api/deliveries/transitions"),
         (admin, "PATCH", one),
         (admin, "POST", f"{one}/transitions"),
         (admin, "POST", KEYS),
