@@ -158,6 +158,8 @@ CALLS = {
     "deliveries.create": post("/api/deliveries", delivery_in()),
     "bulk.create": post("/api/deliveries/bulk", {"items": [delivery_in(), delivery_in(tags=["a"])]}),
     "bulk.move": post("/api/deliveries/transitions", {"items": [{"id": "{delivery}"}], "to": "{next_state}"}),
+    "labels.show": get("/api/deliveries/{delivery}/label"),
+    "labels.sheet": post("/api/deliveries/labels", {"ids": ["{delivery}"]}),
     "deliveries.index": get("/api/deliveries"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),

@@ -59,6 +59,8 @@ BUDGETS = {
     # Tags are two more.
     "bulk.create": (8, 200),
     "bulk.move": (7, 200),
+    "labels.show": (2, 200),
+    "labels.sheet": (2, 200),
     "deliveries.index": (2, 200),
     "deliveries.show": (2, 200),
     "deliveries.edit": (6, 200),

@@ -95,6 +95,7 @@ def endpoints(people):
         (admin, "POST", "/api/deliveries"),
         (admin, "POST", "/api/deliveries/bulk"),
         (admin, "POST", "/api/deliveries/transitions"),
+        (admin, "POST", "/api/deliveries/labels"),
         (admin, "PATCH", one),
         (admin, "POST", f"{one}/transitions"),
         (admin, "POST", KEYS),
