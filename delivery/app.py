@@ -17,7 +17,9 @@ from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries.bulk import blp as bulk_blueprint
 from delivery.deliveries.pages import blp as unsubscribe_blueprint
+from delivery.deliveries.printing import blp as labels_blueprint
 from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.deliveries.routes import wanted as preferences_blueprint
@@ -106,6 +108,8 @@ def _add_blueprints(app: Flask) -> None:
         users_blueprint,
         invitations_blueprint,
         deliveries_blueprint,
+        bulk_blueprint,
+        labels_blueprint,
         notifications_blueprint,
         preferences_blueprint,
         unsubscribe_blueprint,

@@ -66,6 +66,11 @@ POLICY: Policy = {
     "audit.index": signed_in(scope=Scope.AUDIT_READ, roles={Role.ADMIN}),
     # Deliveries; couriers see what is assigned to them, and create nothing
     "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    "bulk.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    # Each delivery by itself: what is not theirs to see is not found
+    "bulk.move": signed_in(scope=Scope.DELIVERIES_MOVE),
+    "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
+    "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
     "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),

@@ -156,6 +156,10 @@ CALLS = {
     "privacy.index": get("/api/privacy/erasures", by=ADMIN),
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
+    "bulk.create": post("/api/deliveries/bulk", {"items": [delivery_in(), delivery_in(tags=["a"])]}),
+    "bulk.move": post("/api/deliveries/transitions", {"items": [{"id": "{delivery}"}], "to": "{next_state}"}),
+    "labels.show": get("/api/deliveries/{delivery}/label"),
+    "labels.sheet": post("/api/deliveries/labels", {"ids": ["{delivery}"]}),
     "deliveries.index": get("/api/deliveries"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),
@@ -341,6 +345,8 @@ def filled(value, things):
     """Put things in the place of their names, in a text or in the texts of a body."""
     if isinstance(value, dict):
         return {name: filled(inner, things) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, things) for inner in value]
     if isinstance(value, str) and "{" in value:
         before, _, rest = value.partition("{")
         name, _, after = rest.partition("}")

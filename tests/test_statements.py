@@ -56,6 +56,11 @@ BUDGETS = {
     "deliveries.of_user": (3, 200),
     # One look for endpoints that want to be told, as in every other change.
     "deliveries.create": (6, 201),
+    # Tags are two more.
+    "bulk.create": (8, 200),
+    "bulk.move": (7, 200),
+    "labels.show": (2, 200),
+    "labels.sheet": (2, 200),
     "deliveries.index": (2, 200),
     "deliveries.show": (2, 200),
     "deliveries.edit": (6, 200),

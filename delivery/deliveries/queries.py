@@ -1,6 +1,6 @@
 """Lists, filters and timelines; they write nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -50,6 +50,7 @@ def _tags_of(delivery_id: InstrumentedAttribute[UUID]) -> ScalarSelect[list[str]
 # What an answer shows; `deleted_at` is for access.py.
 COLUMNS: tuple[ColumnElement[Any], ...] = (*Delivery.__table__.columns, _tags_of(Delivery.id).label("tags"))
 DELIVERY_BY_ID = select(*COLUMNS).where(Delivery.id == bindparam("id"))
+_BY_IDS = select(*COLUMNS).where(Delivery.id.in_(bindparam("ids", expanding=True)))
 # Read by the statement that writes a delivery: what its owner wants to hear of costs a probe, no statement of its own.
 # A literal: SQLAlchemy correlates what UPDATE returns, but not what INSERT returns.
 OWNER_SWITCHES = (
@@ -185,6 +186,11 @@ def stuck(*, for_hours: float, limit: int) -> Sequence[Row[Any]]:
     untouched = Delivery.updated_at < clock.now() - timedelta(hours=for_hours)
     query = _ALIVE.where(untouched, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
     return reader().execute(query.order_by(Delivery.updated_at).limit(limit)).all()
+
+
+def by_ids(ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """Return those of these deliveries that exist, by their ids; the deleted ones, too."""
+    return {row.id: row for row in reader().execute(_BY_IDS, {"ids": list(ids)})}
 
 
 def by_number(number: str) -> UUID | None:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import preferences, queries, services
+from delivery.deliveries import creating, moving, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
@@ -44,7 +44,7 @@ blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveri
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    return delivery_out(row, allowed=services.allowed_for(caller(), row))
+    return delivery_out(row, allowed=moving.allowed_for(caller(), row))
 
 
 @blp.route("/deliveries", methods=("POST",))
@@ -55,7 +55,7 @@ def _shown(row: Any) -> dict[str, Any]:
 @transactional
 def create(body: dict[str, Any]) -> Response:
     """Create a delivery, `pending` at once or, with `draft`, later."""
-    row = services.create(caller(), **body)
+    row = creating.create(caller(), **body)
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
 
@@ -136,7 +136,7 @@ def delete(permit: Permit, *, expected: Expected) -> Response:
 @transactional
 def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
     """Move a delivery to another state; `allowed_transitions` says where it may go."""
-    return single(_shown(services.move(permit, expected=expected, **body)))
+    return single(_shown(moving.move(permit, expected=expected, **body)))
 
 
 @blp.route("/deliveries/<uuid:delivery_id>/events")

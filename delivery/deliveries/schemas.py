@@ -114,21 +114,27 @@ class DeliveryPatch(_Writable):
     requirements = fields.Nested(Requirements)
 
 
-class MoveIn(Schema):
-    to = fields.Enum(State, by_value=True, required=True)
+def target_field(**options: Any) -> fields.Enum[State]:
+    return fields.Enum(State, by_value=True, **options)
+
+
+class MoveWords(Schema):
+    """What can be said of a move, and of each of many moves."""
+
     reason_code = fields.String(
         allow_none=True,
-        load_default=None,
         validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
         metadata={"example": "nobody_home"},
     )
-    note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
-    public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
-    occurred_at = Time(
-        load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."}
-    )
-    location = fields.Nested(Location, allow_none=True, load_default=None)
-    courier_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "With `assigned`: to whom."})
+    note = Paragraph(2000, allow_none=True, metadata={"description": "For staff."})
+    public_note = Paragraph(500, allow_none=True, metadata={"description": "For the recipient."})
+    occurred_at = Time(allow_none=True, metadata={"description": "When it happened; now, when not given."})
+    location = fields.Nested(Location, allow_none=True)
+    courier_id = fields.UUID(allow_none=True, metadata={"description": "With `assigned`: to whom."})
+
+
+class MoveIn(MoveWords):
+    to = target_field(required=True)
 
 
 class RecipientOut(Schema):
