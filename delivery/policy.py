@@ -67,6 +67,7 @@ POLICY: Policy = {
     # Deliveries; couriers see what is assigned to them, and create nothing
     "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
     "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
     "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
     "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),

@@ -157,6 +157,7 @@ CALLS = {
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
     "deliveries.index": get("/api/deliveries"),
+    "deliveries.export": get("/api/deliveries/export.csv"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),
     "deliveries.edit": patch("/api/deliveries/{delivery}", {"item_name": "Red"}),

@@ -57,6 +57,7 @@ BUDGETS = {
     # One look for endpoints that want to be told, as in every other change.
     "deliveries.create": (6, 201),
     "deliveries.index": (2, 200),
+    "deliveries.export": (2, 200),
     "deliveries.show": (2, 200),
     "deliveries.edit": (6, 200),
     "deliveries.delete": (6, 204),

@@ -90,15 +90,18 @@ def deliveries(
     position = {f"after_{place}": value for place, value in enumerate(after or ())}
     asked = {**given, **_bounds(given), **position, "caller_id": caller_id, "limit": limit}
     page = partial(_page, visible, sort=sort, continued=bool(after))
-    return _found(filters["q"], page, asked) if filters.get("q") else replica.rows(page(names=frozenset(given)), asked)
+    if filters.get("q"):
+        return _found(filters["q"], page, asked, continued=bool(after))
+    return replica.rows(page(names=frozenset(given)), asked)
 
 
-def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any]) -> Sequence[Row[Any]]:
+def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, continued: bool) -> Sequence[Row[Any]]:
     """Search: what is somebody's whole number or reference is found alone, by an index that is flat at any size."""
     names = frozenset(asked) & frozenset(_FILTERS)
     if whole := searching.whole(q):
         found = replica.rows(page(names=names | {_WHOLE}), asked | whole)
-        if found:
+        # Past its last page there are none left, which is not as if there had been none.
+        if found or (continued and replica.rows(page(names=names | {_WHOLE}, continued=False), asked | whole)):
             return found
     on, words = backend(), searching.words_of(q)
     query = page(names=names, search=(searching.shape_of(words), on))
@@ -133,9 +136,15 @@ def _page(
     return query.order_by(*order).limit(bindparam("limit"))
 
 
+def place_of(row: Any, *, sort: str) -> tuple[Any, ...]:
+    """Return where a row stands in an order."""
+    return (row.id,) if SORTS[sort][0] is Delivery.id else (row.updated_at, row.id)
+
+
 def position_of(row: Any, *, sort: str) -> tuple[Any, ...]:
     """Return where a row stands in an order, for a cursor."""
-    return (row.id,) if SORTS[sort][0] is Delivery.id else (row.updated_at.isoformat(), row.id)
+    *times, last_id = place_of(row, sort=sort)
+    return (*(time.isoformat() for time in times), last_id)
 
 
 def position(written: Sequence[str]) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """What `q` finds: tracking numbers, references, recipients' names and telephone numbers, by their trigrams.
 
-PostgreSQL keeps them in a GIN index of pg_trgm (ix_deliveries_search), SQLite in the FTS5 table `delivery_search`, which
-triggers fill and whose rows `delivery_search_rows` names. Every word must be found: one of three characters or more
-anywhere, since there are trigrams for it, a shorter one where a word begins.
+PostgreSQL keeps them in a GIN index of pg_trgm (ix_deliveries_search), SQLite in the FTS5 table `delivery_search`,
+which triggers fill, for the deliveries that `delivery_search_rows` numbers. Each word must be found: one of three characters
+or more anywhere, since there are trigrams for it, a shorter one where a word begins.
 """
 
 import re
@@ -31,7 +31,7 @@ Shape = tuple[tuple[bool, ...], ...]
 
 
 def words_of(q: str) -> list[tuple[str, ...]]:
-    """Return what must be found, each in one of the ways that it may be written in; what is mere punctuation is nothing."""
+    """Return what must be found, each in one of the ways in which it may be written; mere punctuation need not be."""
     number = q.upper().replace("-", "").replace(" ", "")
     if is_number(number):
         return [(number,)]
@@ -59,8 +59,9 @@ def condition(shape: Shape, *, on: str) -> ColumnElement[bool] | TextClause:
 
 
 def _found(name: str, word: tuple[bool, ...]) -> ColumnElement[bool]:
-    beginnings = [f"{name}_{way}_{end}" for way, short in enumerate(word) for end in (("", "later") if short else ("",))]
-    return or_(*(column.ilike(bindparam(one, type_=String())) for one in beginnings for column in _COLUMNS))
+    names = [f"{name}_{way}_" for way in range(len(word))]
+    names += [f"{one}later" for one, short in zip(names, word, strict=True) if short]
+    return or_(*(column.ilike(bindparam(one, type_=String())) for one in names for column in _COLUMNS))
 
 
 def values(words: Sequence[tuple[str, ...]], *, on: str) -> dict[str, str]:

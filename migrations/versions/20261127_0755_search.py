@@ -33,24 +33,31 @@ ADD = f"""
     INSERT INTO delivery_search_rows (delivery_id) VALUES (NEW.id);
     INSERT INTO delivery_search (rowid, words)
         SELECT number, {words("NEW.")} FROM delivery_search_rows WHERE delivery_id = NEW.id;
-"""
+"""  # noqa: S608  # the names are ours
 REMOVE = """
     DELETE FROM delivery_search WHERE rowid IN (SELECT number FROM delivery_search_rows WHERE delivery_id = OLD.id);
     DELETE FROM delivery_search_rows WHERE delivery_id = OLD.id;
 """
+TRIGGERS = {
+    "insert": ("INSERT ON deliveries WHEN NEW.deleted_at IS NULL", ADD),
+    "update": (
+        f"UPDATE OF {', '.join(SEARCHED)} ON deliveries WHEN NEW.deleted_at IS NULL AND OLD.deleted_at IS NULL",
+        REMOVE + ADD,
+    ),
+    "delete": ("UPDATE OF deleted_at ON deliveries WHEN NEW.deleted_at IS NOT NULL", REMOVE),
+    "gone": ("DELETE ON deliveries", REMOVE),
+}
+FILL = f"""
+    INSERT INTO delivery_search (rowid, words)
+        SELECT number, {words("d.")} FROM delivery_search_rows JOIN deliveries d ON d.id = delivery_id
+"""  # noqa: S608  # the names are ours
 FTS = (
     "CREATE VIRTUAL TABLE delivery_search USING fts5 (words, tokenize = 'trigram', columnsize = 0)",
     # FTS5 knows rows by numbers, and VACUUM gives rows without a number of their own new ones.
     "CREATE TABLE delivery_search_rows (number INTEGER PRIMARY KEY, delivery_id CHAR(32) NOT NULL UNIQUE)",
     "INSERT INTO delivery_search_rows (delivery_id) SELECT id FROM deliveries WHERE deleted_at IS NULL",
-    f"INSERT INTO delivery_search (rowid, words) SELECT number, {words('d.')}"
-    " FROM delivery_search_rows JOIN deliveries d ON d.id = delivery_id",
-    f"CREATE TRIGGER deliveries_search_insert AFTER INSERT ON deliveries WHEN NEW.deleted_at IS NULL BEGIN {ADD} END",
-    f"CREATE TRIGGER deliveries_search_update AFTER UPDATE OF {', '.join(SEARCHED)} ON deliveries"
-    f" WHEN NEW.deleted_at IS NULL AND OLD.deleted_at IS NULL BEGIN {REMOVE} {ADD} END",
-    "CREATE TRIGGER deliveries_search_delete AFTER UPDATE OF deleted_at ON deliveries"
-    f" WHEN NEW.deleted_at IS NOT NULL BEGIN {REMOVE} END",
-    f"CREATE TRIGGER deliveries_search_gone AFTER DELETE ON deliveries BEGIN {REMOVE} END",
+    FILL,
+    *(f"CREATE TRIGGER deliveries_search_{name} AFTER {when} BEGIN {do} END" for name, (when, do) in TRIGGERS.items()),
 )
 
 
@@ -136,7 +143,7 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP INDEX IF EXISTS ix_deliveries_search")
     else:
-        for name in ("insert", "update", "delete", "gone"):
+        for name in TRIGGERS:
             op.execute(f"DROP TRIGGER deliveries_search_{name}")
         op.drop_table("delivery_search")
         op.drop_table("delivery_search_rows")

@@ -15,7 +15,7 @@ from scripts.backups.places import Place
 
 FILE = "database.sqlite3.gz"
 WAIT_SECONDS = 30
-# Without full-text tables and what lies below them under their names: they hold what other tables hold, and never nothing.
+# Without full-text tables and what they are made of: they hold what other tables hold, and are never empty.
 _TABLES = r"""
     SELECT name FROM sqlite_schema AS t
     WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND NOT EXISTS (
