@@ -1,8 +1,8 @@
 """What `q` finds: tracking numbers, references, recipients' names and telephone numbers, by their trigrams.
 
-PostgreSQL keeps them in a GIN index of pg_trgm (ix_deliveries_search), SQLite in the FTS5 table `delivery_search`,
-which triggers fill, for the deliveries that `delivery_search_rows` numbers. Each word must be found: one of three characters
-or more anywhere, since there are trigrams for it, a shorter one where a word begins.
+PostgreSQL keeps them in a GIN index of pg_trgm (ix_deliveries_search). SQLite keeps them in the FTS5 table
+`delivery_search`, which triggers fill; `delivery_search_rows` says which delivery is which row of it. Each word must be
+found: one of three characters or more anywhere, since there are trigrams for it, a shorter one where a word begins.
 """
 
 import re

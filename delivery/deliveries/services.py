@@ -195,6 +195,8 @@ def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _check_reference(owner_id: UUID, reference: str | None) -> None:
+    if reference is None:  # as many as there are may have none
+        return
     same = (_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
     taken = select(_deliveries.c.id).where(*same, _deliveries.c.deleted_at.is_(None))
     existing = db.session.execute(taken).scalar_one_or_none()
