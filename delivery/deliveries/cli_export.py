@@ -43,12 +43,12 @@ def _moments(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--tag", multiple=True, help="May be repeated.")
 @click.option("--owner", "owner_id", type=click.UUID, help="The id of an account.")
 @click.option("--courier", "courier_id", type=click.UUID, help="The id of an account.")
-@click.option("--reference", type=Checked(_ARGS["reference"], name="text"))
+@click.option("--reference", type=Checked(_ARGS["reference"], name="text"), help="Exactly this one.")
 @click.option("--q", type=Checked(_ARGS["q"], name="text"), help="Words to be found, as the API's `q`.")
 @click.option("--late", is_flag=True, help="Open ones whose window is over.")
 @click.option("--unassigned", is_flag=True, help="Those without courier.")
 @_moments
-@click.option("--sort", type=click.Choice(list(SORTS)), default="-created_at", show_default=True)
+@click.option("--sort", type=click.Choice(list(SORTS)), default="-created_at", show_default=True, help="The order.")
 @with_appcontext
 def export(file: Path, *, status: tuple[str, ...], tag: tuple[str, ...], sort: str, **filters: Any) -> None:
     """Write deliveries into a new CSV FILE, or to standard output for `-`; all of them, or those of a list.
