@@ -17,6 +17,7 @@ from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries import cli_export
 from delivery.deliveries.bulk import blp as bulk_blueprint
 from delivery.deliveries.pages import blp as unsubscribe_blueprint
 from delivery.deliveries.printing import blp as labels_blueprint
@@ -128,6 +129,7 @@ def _add_blueprints(app: Flask) -> None:
 
 def _add_commands(app: Flask) -> None:
     notifications_cli.group.add_command(cli_preview.preview)
+    deliveries_cli.group.add_command(cli_export.export)
     notifications_cli.init_app(app, by_number)
     for group in (
         auth_cli.group,

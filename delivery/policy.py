@@ -72,6 +72,7 @@ POLICY: Policy = {
     "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
     "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
     "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
     "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),

@@ -161,6 +161,7 @@ CALLS = {
     "labels.show": get("/api/deliveries/{delivery}/label"),
     "labels.sheet": post("/api/deliveries/labels", {"ids": ["{delivery}"]}),
     "deliveries.index": get("/api/deliveries"),
+    "deliveries.export": get("/api/deliveries/export.csv"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),
     "deliveries.edit": patch("/api/deliveries/{delivery}", {"item_name": "Red"}),

@@ -62,6 +62,7 @@ BUDGETS = {
     "labels.show": (2, 200),
     "labels.sheet": (2, 200),
     "deliveries.index": (2, 200),
+    "deliveries.export": (2, 200),
     "deliveries.show": (2, 200),
     "deliveries.edit": (6, 200),
     "deliveries.delete": (6, 204),

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import creating, moving, preferences, queries, services
+from delivery.deliveries import creating, exporting, moving, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
@@ -15,6 +15,7 @@ from delivery.deliveries.schemas import (
     DeliveryPage,
     DeliveryPatch,
     EventPage,
+    ExportArgs,
     MoveIn,
     delivery_out,
     event_out,
@@ -88,6 +89,17 @@ def _page(args: dict[str, Any]) -> Response:
     page = rows[:limit]
     more = write_cursor(sort, *queries.position_of(page[-1], sort=sort)) if len(rows) > limit else None
     return answer({"items": [_shown(row) for row in page], "next_cursor": more})
+
+
+@blp.route("/deliveries/export.csv")
+@signed_in
+@blp.errors(401, 422, 503)
+@blp.arguments(ExportArgs, location="query")
+@blp.response(200, {"type": "string", "format": "binary"}, content_type="text/csv")
+def export(args: dict[str, Any]) -> Response:
+    """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole."""
+    found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)
+    return exporting.download(found)
 
 
 @blp.route("/deliveries/<uuid:delivery_id>")

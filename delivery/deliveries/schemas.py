@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from delivery.deliveries.preferences import SwitchesIn
+from delivery.deliveries.searching import MOST_WORDS
 from delivery.deliveries.states import State
 from delivery.users.schemas import Email, Phone, locale_field
 from delivery.web import Flag, Line, Number, Paragraph, Schema, Time, Whole
@@ -201,7 +202,12 @@ class EventPage(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class DeliveryArgs(PageArgs):
+def _few_words(text: str) -> None:
+    if len(text.split()) > MOST_WORDS:
+        raise ValidationError(f"Must be at most {MOST_WORDS} words.")
+
+
+class ExportArgs(Schema):
     sort = fields.String(
         load_default="-created_at", validate=validate.OneOf(["-created_at", "created_at", "-updated_at", "updated_at"])
     )
@@ -219,8 +225,18 @@ class DeliveryArgs(PageArgs):
     late = fields.Boolean(load_default=False)
     unassigned = fields.Boolean(load_default=False)
     q = Line(
-        100, load_default=None, metadata={"description": "Tracking number, reference, or part of the recipient's name."}
+        100,
+        load_default=None,
+        validate=[_few_words],
+        metadata={
+            "description": "Words, each of which must be found: any part of the tracking number, the reference, or the"
+            " recipient's name or phone; of one or two characters, the beginning of a word."
+        },
     )
+
+
+class DeliveryArgs(ExportArgs, PageArgs):
+    """The same for a page of them."""
 
 
 def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _READ_ONLY = text(
     " AND 'default_transaction_read_only=on' = ANY (setconfig))"
 )
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+# Of either database alone, and so of no model: the index that search reads, and SQLite's tables in its place.
+_SEARCH = re.compile(r"ix_deliveries_search|delivery_search(_\w+)?")
 
 
 @click.command(
@@ -56,6 +58,11 @@ def database(context: click.Context, words: tuple[str, ...]) -> None:
     except (OperationalError, InternalError) as error:  # the latter, while the database is read-only
         logger.debug("the database refused", exc_info=error)
         raise click.ClickException(f"the database cannot be used: {str(error.orig).splitlines()[0]}") from error
+
+
+def is_of_the_models(name: str | None, _kind: str, _parents: Any) -> bool:
+    """Tell whether the models are to know what stands in the schema under this name; Alembic asks."""
+    return _SEARCH.fullmatch(name or "") is None
 
 
 def upgrade(app: Flask, **options: Any) -> None:

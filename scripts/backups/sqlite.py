@@ -16,6 +16,15 @@ from scripts.backups.places import Place
 
 FILE = "database.sqlite3.gz"
 WAIT_SECONDS = 30
+# Without full-text tables and what they are made of: they hold what other tables hold, and are never empty.
+_TABLES = r"""
+    SELECT name FROM sqlite_schema AS t
+    WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND NOT EXISTS (
+        SELECT 1 FROM sqlite_schema AS v
+        WHERE v.sql LIKE 'CREATE VIRTUAL TABLE%' AND (t.name = v.name OR instr(t.name, v.name || '_') = 1)
+    )
+    ORDER BY name
+"""
 
 
 def save(place: Place, folder: Path, *, how: str | None) -> tuple[str, str, dict[str, int]]:
@@ -47,8 +56,7 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
 
 def contents(connection: sqlite3.Connection) -> tuple[str | None, dict[str, int]]:
     """Return the schema's revision, None where there is none, and the rows of each table."""
-    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-    names = [row[0] for row in connection.execute(query)]
+    names = [row[0] for row in connection.execute(_TABLES)]
     counts = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
     if "alembic_version" not in names:
         return None, counts
