@@ -7,6 +7,6 @@ from typing import Any
 def takes_header(view: Callable[..., Any], name: str, description: str, *, required: bool = False) -> None:
     """Add a request header to the document of a view's operation."""
     manual = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
-    schema = {"type": "string", "maxLength": 255}
+    schema = {"type": "string", "maxLength": 255, "pattern": "^[ -~]*$"}
     header = {"in": "header", "name": name, "description": description, "required": required, "schema": schema}
     manual.setdefault("parameters", []).append(header)
