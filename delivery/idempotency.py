@@ -103,6 +103,7 @@ def heeds_key(view: View) -> View:
         view,
         "Idempotency-Key",
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
+        pattern=r'^("[A-Za-z0-9_.:-]{1,255}"|[A-Za-z0-9_.:-]{1,255})$',
     )
     return view
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import flask_smorest
 
 from delivery.web.body import FORMS, Parser
-from delivery.web.documented import takes_header
+from delivery.web.documented import ENTITY_TAGS, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
@@ -62,7 +62,9 @@ class Blueprint(flask_smorest.Blueprint):
 
     def not_modified(self, view: View) -> View:
         """Document that an operation answers 304 to the version that its asker has."""
-        takes_header(view, "If-None-Match", "The ETag that you have: 304 when it is still the newest.")
+        takes_header(
+            view, "If-None-Match", "The ETag that you have: 304 when it is still the newest.", pattern=ENTITY_TAGS
+        )
         return self.alt_response(HTTPStatus.NOT_MODIFIED, description="You have the newest version")(view)
 
     def errors(self, *statuses: int) -> Callable[[View], View]:

@@ -7,6 +7,7 @@ Nothing that was generated wrong on purpose is touched.
 import itertools
 import os
 import random
+from datetime import timedelta
 from ipaddress import ip_address
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
 from config import Config
+from delivery import clock
 from delivery.app import create_app
 from tests.auth.keys import key_of
 from tests.calls import ADMIN, COURIER, CUSTOMER, DISPATCHER, OBJECTS, OWN, Things, nobody
-from tests.factories import People
+from tests.factories import PASSWORD, People
 
 ROLES = (CUSTOMER, COURIER, DISPATCHER, ADMIN)
 KEY, NOBODY = "api_key", "nobody"
@@ -35,6 +37,7 @@ THINGS = {
     "delivery_id": "delivery", "user_id": "user", "session_id": "session", "key_id": "key", "message_id": "message",
     "invitation_id": "invitation", "endpoint_id": "endpoint", "webhook_id": "webhook",
 }  # fmt: skip
+ASK_THE_PASSWORD = {"auth_change_password", "auth_change_email"}
 # Signed, so that none can be guessed; those that tests make of it are not of this text's kind.
 SIGNED = {"cursor", "after"}
 
@@ -100,6 +103,17 @@ def fill(case, account):
         case.headers["If-Match"] = "*"
     for name in SIGNED & set(case.query or {}):
         del case.query[name]
+    if isinstance(case.body, dict):
+        fill_body(case)
+
+
+def fill_body(case):
+    case.body.pop("cursor", None)
+    if "since" in case.body:
+        case.body["since"] = (clock.now() - timedelta(hours=1)).isoformat()
+    own = "current_password" if "current_password" in case.body else "password"
+    if case.operation.definition.raw.get("operationId") in ASK_THE_PASSWORD and own in case.body:
+        case.body[own] = PASSWORD
 
 
 def is_linked(case):

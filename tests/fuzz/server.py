@@ -17,6 +17,8 @@ from tests.servers.postgres import postgres_server
 from tests.servers.redis import redis_server
 from tests.servers.system import ROOT, free_port
 
+# What the last server logged as errors.
+LOGGED = []
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -45,6 +47,8 @@ def served(kind):
         try:
             wait_for(f"{address}/readyz", process, log=log.name)
             yield address, environ
+            with open(log.name) as text:  # noqa: PTH123
+                LOGGED[:] = [line for line in text if '"ERROR"' in line or "Traceback" in line]
         finally:
             process.terminate()
             process.wait(timeout=30)
