@@ -55,7 +55,11 @@ def _shown(row: Any) -> dict[str, Any]:
 @blp.response(201, DeliveryOut)
 @transactional
 def create(body: dict[str, Any]) -> Response:
-    """Create a delivery, `pending` at once or, with `draft`, later."""
+    """Create a delivery, `pending` at once or, with `draft`, later.
+
+    It gets a tracking number, and whoever is to receive it is told. A `reference` that you have used is a 409 with the
+    id of the delivery that has it; an `Idempotency-Key` makes the request safe to repeat.
+    """
     row = creating.create(caller(), **body)
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
@@ -66,7 +70,10 @@ def create(body: dict[str, Any]) -> Response:
 @blp.arguments(DeliveryArgs, location="query")
 @blp.response(200, DeliveryPage)
 def index(args: dict[str, Any]) -> Response:
-    """List the deliveries that you may see: your own, those assigned to you, or all, by your role."""
+    """List the deliveries that you may see: your own, those assigned to you, or all, by your role.
+
+    All filters hold together; of `status` and `tag` any of those given is enough. Pages follow `next_cursor`.
+    """
     return _page(args)
 
 
@@ -107,6 +114,7 @@ def export(args: dict[str, Any]) -> Response:
 @found(delivery_for)
 @blp.errors(401, 404)
 @blp.response(200, DeliveryOut)
+@blp.not_modified
 def show(row: Any) -> Response:
     """Read a delivery."""
     return single(_shown(row))
@@ -121,7 +129,10 @@ def show(row: Any) -> Response:
 @if_match
 @transactional
 def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition."""
+    """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition.
+
+    Each change raises the version by one and stands in the history.
+    """
     return single(_shown(services.edit(permit, expected=expected, **body)))
 
 
@@ -133,7 +144,10 @@ def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
 @if_match
 @transaction()
 def delete(permit: Permit, *, expected: Expected) -> Response:
-    """Delete a delivery that has not been picked up."""
+    """Delete a delivery that has not been picked up.
+
+    Once it has been, it is a 409. A deleted one is found no more.
+    """
     services.delete(permit, expected=expected)
     return no_content()
 
@@ -147,7 +161,11 @@ def delete(permit: Permit, *, expected: Expected) -> Response:
 @if_match_optional
 @transactional
 def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Move a delivery to another state; `allowed_transitions` says where it may go."""
+    """Move a delivery to another state; `allowed_transitions` says where it may go.
+
+    A move that its state or your part in it does not allow is a 409 `illegal_move` with `from`, `to` and `allowed`, or
+    a 403. `If-Match` is heeded when it is sent.
+    """
     return single(_shown(moving.move(permit, expected=expected, **body)))
 
 
@@ -158,7 +176,10 @@ def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, EventPage)
 def timeline(row: Any, args: dict[str, Any]) -> Response:
-    """Read a delivery's history, the oldest event first."""
+    """Read a delivery's history, the oldest event first.
+
+    One event a version; nothing in it is ever changed.
+    """
     sort, limit = f"events-{row.id}", args["limit"]
     after = int(read_cursor(args["cursor"], sort=sort)[0]) if args["cursor"] else 0
     rows = queries.timeline(row.id, after=after, limit=limit + 1)

@@ -7,9 +7,9 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from delivery.deliveries.preferences import SwitchesIn
 from delivery.deliveries.searching import MOST_WORDS
 from delivery.deliveries.states import State
-from delivery.users.schemas import Email, Phone, locale_field
-from delivery.web import Flag, Line, Number, Paragraph, Schema, Time, Whole
-from delivery.web.paging import PageArgs
+from delivery.users.schemas import LONGEST_EMAIL, Email, Phone, locale_field
+from delivery.web import Flag, Line, Number, Paragraph, Schema, Text, Time, Whole, Word
+from delivery.web.paging import PageArgs, page_of
 
 _TAGS_AT_MOST = 20
 
@@ -19,12 +19,14 @@ def _degrees(most: int, **options: Any) -> Number:
 
 
 def _tag_names(**options: Any) -> fields.List[Any]:
-    return fields.List(Line(50), validate=validate.Length(max=_TAGS_AT_MOST), **options)
+    return fields.List(
+        Line(50, metadata={"example": "fragile"}), validate=validate.Length(max=_TAGS_AT_MOST), **options
+    )
 
 
 class Location(Schema):
-    lat = _degrees(90, required=True)
-    lng = _degrees(180, required=True)
+    lat = _degrees(90, required=True, metadata={"example": 51.4545})
+    lng = _degrees(180, required=True, metadata={"example": -2.5879})
 
 
 class Address(Schema):
@@ -35,7 +37,10 @@ class Address(Schema):
     postcode = Line(20, allow_none=True, metadata={"example": "BS1 4ST"})
     country = fields.String(
         required=True,
-        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+        validate=[
+            validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+            validate.Length(max=2),
+        ],
         metadata={"example": "GB"},
     )
     lat = _degrees(90, allow_none=True)
@@ -116,7 +121,7 @@ class DeliveryPatch(_Writable):
 
 
 def target_field(**options: Any) -> fields.Enum[State]:
-    return fields.Enum(State, by_value=True, **options)
+    return fields.Enum(State, by_value=True, metadata={"example": "cancelled"}, **options)
 
 
 class MoveWords(Schema):
@@ -124,7 +129,10 @@ class MoveWords(Schema):
 
     reason_code = fields.String(
         allow_none=True,
-        validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+        validate=[
+            validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+            validate.Length(max=40),
+        ],
         metadata={"example": "nobody_home"},
     )
     note = Paragraph(2000, allow_none=True, metadata={"description": "For staff."})
@@ -139,10 +147,10 @@ class MoveIn(MoveWords):
 
 
 class RecipientOut(Schema):
-    name = fields.String(required=True)
-    email = fields.String(required=True, allow_none=True)
-    phone = fields.String(required=True, allow_none=True)
-    locale = fields.String(required=True)
+    name = Text(200, required=True, metadata={"example": "Grace Doorstep"})
+    email = Text(LONGEST_EMAIL, required=True, allow_none=True, metadata={"example": "grace@home.example"})
+    phone = Word(16, required=True, allow_none=True)
+    locale = Word(15, required=True, metadata={"example": "en"})
 
 
 class WindowOut(Schema):
@@ -152,16 +160,23 @@ class WindowOut(Schema):
 
 class DeliveryOut(Schema):
     id = fields.UUID(required=True)
-    tracking_number = fields.String(required=True)
+    tracking_number = fields.String(
+        required=True,
+        validate=[validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")],
+        metadata={"example": "7K3M9QX2VB4TD"},
+    )
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
-        fields.Enum(State, by_value=True), required=True, metadata={"description": "Where you may move it now."}
+        fields.Enum(State, by_value=True),
+        required=True,
+        validate=validate.Length(max=len(State)),
+        metadata={"description": "Where you may move it now."},
     )
     owner_id = fields.UUID(required=True)
     courier_id = fields.UUID(required=True, allow_none=True)
-    reference = fields.String(required=True, allow_none=True)
-    item_name = fields.String(required=True)
-    description = fields.String(required=True, allow_none=True)
+    reference = Text(100, required=True, allow_none=True, metadata={"example": "order-1001"})
+    item_name = Text(200, required=True, metadata={"example": "Blue bicycle"})
+    description = Text(2000, required=True, allow_none=True)
     recipient = fields.Nested(RecipientOut, required=True)
     pickup = fields.Nested(Address, required=True, allow_none=True)
     destination = fields.Nested(Address, required=True)
@@ -169,16 +184,14 @@ class DeliveryOut(Schema):
     window = fields.Nested(WindowOut, required=True)
     requirements = fields.Nested(Requirements, required=True)
     notifications = fields.Nested(SwitchesIn, required=True, allow_none=True)
-    tags = fields.List(fields.String(), required=True)
+    tags = _tag_names(required=True)
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
     picked_up_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class DeliveryPage(Schema):
-    items = fields.List(fields.Nested(DeliveryOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+DeliveryPage = page_of(DeliveryOut)
 
 
 class EventOut(Schema):
@@ -186,20 +199,20 @@ class EventOut(Schema):
     kind = fields.String(required=True, validate=validate.OneOf(["moved", "edited", "assigned", "proof", "corrected"]))
     from_state = fields.Enum(State, by_value=True, required=True, allow_none=True)
     to_state = fields.Enum(State, by_value=True, required=True)
-    reason_code = fields.String(required=True, allow_none=True)
-    note = fields.String(required=True, allow_none=True)
-    public_note = fields.String(required=True, allow_none=True)
+    reason_code = Word(40, required=True, allow_none=True)
+    note = Text(2000, required=True, allow_none=True)
+    public_note = Text(500, required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
-    actor_type = fields.String(required=True, metadata={"description": "user, api_key (of that user), cli or system"})
+    actor_type = Word(
+        10, required=True, metadata={"description": "user, api_key (of that user), cli or system", "example": "user"}
+    )
     actor_id = fields.UUID(required=True, allow_none=True)
-    request_id = fields.String(required=True, allow_none=True)
+    request_id = Word(64, required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True)
     recorded_at = fields.AwareDateTime(required=True)
 
 
-class EventPage(Schema):
-    items = fields.List(fields.Nested(EventOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+EventPage = page_of(EventOut)
 
 
 def _few_words(text: str) -> None:
@@ -211,11 +224,11 @@ class ExportArgs(Schema):
     sort = fields.String(
         load_default="-created_at", validate=validate.OneOf(["-created_at", "created_at", "-updated_at", "updated_at"])
     )
-    status = fields.List(fields.Enum(State, by_value=True), load_default=list)
+    status = fields.List(fields.Enum(State, by_value=True), load_default=list, validate=validate.Length(max=len(State)))
     tag = _tag_names(load_default=list)
     courier_id = fields.UUID(load_default=None)
     owner_id = fields.UUID(load_default=None)
-    reference = Line(100, load_default=None)
+    reference = Line(100, load_default=None, metadata={"example": "order-1001"})
     created_after = Time(load_default=None)
     created_before = Time(load_default=None)
     updated_after = Time(load_default=None)
@@ -230,7 +243,8 @@ class ExportArgs(Schema):
         validate=[_few_words],
         metadata={
             "description": "Words, each of which must be found: any part of the tracking number, the reference, or the"
-            " recipient's name or phone; of one or two characters, the beginning of a word."
+            " recipient's name or phone; of one or two characters, the beginning of a word.",
+            "example": "Grace",
         },
     )
 

@@ -5,13 +5,13 @@ from http import HTTPStatus
 from threading import Thread
 
 from flask import Flask, Response, current_app
-from marshmallow import fields
+from marshmallow import fields, validate
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
 from delivery.ops.schema import database_status, is_read_only
-from delivery.web import Blueprint, Schema, answer, public
+from delivery.web import Blueprint, Schema, Word, answer, public
 
 PATIENCE_SECONDS = 2.0
 _LOOK = "delivery.look"
@@ -19,13 +19,16 @@ blp = Blueprint("health", __name__, description="For load balancers and people o
 
 
 class HealthOut(Schema):
-    status = fields.String(required=True)
+    status = Word(20, required=True, metadata={"example": "ok"})
 
 
 class ReadinessOut(Schema):
-    status = fields.String(required=True, metadata={"description": "ready, migrating or database_down"})
+    status = fields.String(required=True, validate=validate.OneOf(["ready", "migrating", "database_down"]))
     degraded = fields.List(
-        fields.String(), required=True, metadata={"description": "Parts that are down, but not needed to serve."}
+        fields.String(validate=validate.OneOf(["redis"])),
+        required=True,
+        validate=validate.Length(max=1),
+        metadata={"description": "Parts that are down, but not needed to serve.", "example": []},
     )
 
 
@@ -33,7 +36,10 @@ class ReadinessOut(Schema):
 @public
 @blp.response(200, HealthOut)
 def healthz() -> Response:
-    """Tell that the process answers."""
+    """Tell that the process answers.
+
+    It asks neither the database nor Redis; /readyz does.
+    """
     return answer({"status": "ok"})
 
 
