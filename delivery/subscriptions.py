@@ -22,6 +22,7 @@ from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, Deliver
 from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction
 from delivery.idempotency import forget
+from delivery.imports import services as imports
 from delivery.notifications import receipts
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.registry import Composer, each
@@ -62,6 +63,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
         lambda fact: forget(fact.user_id),
         lambda fact: api_keys.forget(fact.user_id),
         lambda fact: endpoints.forget(fact.user_id),
+        lambda fact: imports.forget(fact.user_id),
         invitations.forget,
         privacy.erase_traces,
     ],

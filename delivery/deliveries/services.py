@@ -32,8 +32,8 @@ _CLOCK_SKEW = timedelta(minutes=5)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
 
 
-def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: Any) -> Any:
-    """Create a delivery, `pending` or a `draft`; returns what queries.COLUMNS would.
+def create(by: Caller, *, draft: bool, tags: list[str] | None = None, quiet: bool = False, **fields: Any) -> Any:
+    """Create a delivery, `pending` or a `draft`; returns what queries.COLUMNS would. `quiet`: people are not told.
 
     Raises:
         Conflict: the owner has a delivery with this reference; `existing_id` names it.
@@ -41,7 +41,7 @@ def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: 
         Invalid: there is no such owner.
     """
     owner_id = fields.pop("owner_id", by.id)
-    _check_owner(by, owner_id)
+    check_owner(by, owner_id)
     now, status = clock.now(), State.DRAFT if draft else State.PENDING
     values: dict[str, Any] = {
         **_EMPTY, **fields, "id": new_id(), "owner_id": owner_id, "tracking_number": new_number(),
@@ -51,7 +51,7 @@ def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: 
     history.append(values["id"], seq=1, kind="moved", from_state=None, to_state=status, by=by)
     tagging.add_tags(values["id"], tags or [])
     row = SimpleNamespace(**values, tags=tags, owner_switches=owner_switches)
-    events.publish(DeliveryCreated(**_told(row)))
+    events.publish(DeliveryCreated(**_told(row), quiet=quiet))
     return row
 
 
@@ -96,8 +96,10 @@ def move(
     return changed
 
 
-def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, **fields: Any) -> Any:
-    """Change what a delivery says; its state changes only by a move.
+def edit(
+    permit: Permit, *, expected: Expected, tags: list[str] | None = None, quiet: bool = False, **fields: Any
+) -> Any:
+    """Change what a delivery says; its state changes only by a move. `quiet`: people are not told.
 
     Raises:
         Conflict: it is finished, or its owner has another delivery with this reference.
@@ -113,7 +115,7 @@ def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, *
         return seen
     owner_id = fields.get("owner_id", seen.owner_id)
     if owner_id != seen.owner_id:
-        _check_owner(permit.caller, owner_id)
+        check_owner(permit.caller, owner_id)
     reference = fields.get("reference", seen.reference)
     if (owner_id, reference) != (seen.owner_id, seen.reference):
         _check_reference(owner_id, reference)
@@ -121,7 +123,7 @@ def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, *
         tagging.replace_tags(seen.id, tags)
     changed = _write(seen, tags=tags, **fields)
     _append(changed, seen, kind="edited", by=permit.caller)
-    events.publish(DeliveryEdited(**_told(changed)))
+    events.publish(DeliveryEdited(**_told(changed), quiet=quiet))
     return changed
 
 
@@ -203,7 +205,7 @@ def _check_reference(owner_id: UUID, reference: str | None) -> None:
         raise Conflict(detail, code="duplicate_reference", existing_id=str(existing))
 
 
-def _check_owner(by: Caller, owner_id: UUID) -> None:
+def check_owner(by: Caller, owner_id: UUID) -> None:
     if owner_id != by.id and by.role not in {Role.DISPATCHER, Role.ADMIN}:
         raise Forbidden("Only a dispatcher or admin may set the owner.")
     if not _is_user(owner_id):
