@@ -34,10 +34,10 @@ class _Parts:
 
     def begin(
         self,
-        total_content_length: int | None,  # noqa: ARG002  as werkzeug names them
-        content_type: str | None,  # noqa: ARG002
+        total_content_length: int | None,
+        content_type: str | None,
         filename: str | None,
-        content_length: int | None = None,  # noqa: ARG002
+        content_length: int | None = None,
     ) -> Any:
         self.count += 1
         self.upload = _Part(most_bytes=self._most_bytes, filename=_shown(filename))
