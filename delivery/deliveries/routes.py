@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import preferences, queries, services
+from delivery.deliveries import creating, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
@@ -55,7 +55,7 @@ def _shown(row: Any) -> dict[str, Any]:
 @transactional
 def create(body: dict[str, Any]) -> Response:
     """Create a delivery, `pending` at once or, with `draft`, later."""
-    row = services.create(caller(), **body)
+    row = creating.create(caller(), **body)
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
 

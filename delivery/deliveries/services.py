@@ -9,18 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from delivery import clock, events
-from delivery.database import backend, db, new_id
+from delivery.database import db
 from delivery.deliveries import history, tagging
 from delivery.deliveries.access import Permit, check, parts_of
-from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
-from delivery.deliveries.models import ALIVE, Delivery
+from delivery.deliveries.creating import check_owner, check_reference
+from delivery.deliveries.events import DeliveryDeleted, DeliveryEdited, DeliveryMoved, told_of
+from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
-from delivery.deliveries.tracking_numbers import new_number
 from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
 from delivery.users.events import UserErased, UserLeft
 from delivery.users.models import User
@@ -30,29 +28,6 @@ from delivery.web import SYSTEM, Caller, Expected
 _deliveries, _users = Delivery.__table__, User.__table__
 _CLOCK_SKEW = timedelta(minutes=5)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
-
-
-def create(by: Caller, *, draft: bool, tags: list[str] | None = None, quiet: bool = False, **fields: Any) -> Any:
-    """Create a delivery, `pending` or a `draft`; returns what queries.COLUMNS would. `quiet`: people are not told.
-
-    Raises:
-        Conflict: the owner has a delivery with this reference; `existing_id` names it.
-        Forbidden: the owner is somebody else, and the caller is no dispatcher.
-        Invalid: there is no such owner.
-    """
-    owner_id = fields.pop("owner_id", by.id)
-    check_owner(by, owner_id)
-    now, status = clock.now(), State.DRAFT if draft else State.PENDING
-    values: dict[str, Any] = {
-        **_EMPTY, **fields, "id": new_id(), "owner_id": owner_id, "tracking_number": new_number(),
-        "status": status, "version": 1, "created_at": now, "updated_at": now,
-    }  # fmt: skip
-    owner_switches = _insert_once(values)
-    history.append(values["id"], seq=1, kind="moved", from_state=None, to_state=status, by=by)
-    tagging.add_tags(values["id"], tags or [])
-    row = SimpleNamespace(**values, tags=tags, owner_switches=owner_switches)
-    events.publish(DeliveryCreated(**_told(row), quiet=quiet))
-    return row
 
 
 def move(
@@ -92,7 +67,7 @@ def move(
     kind = "assigned" if to is State.ASSIGNED else "moved"
     position = location or {}
     _append(changed, seen, kind=kind, by=permit.caller, occurred_at=occurred_at, **words, **position)
-    events.publish(DeliveryMoved(**_told(changed), from_status=seen.status))
+    events.publish(DeliveryMoved(**told_of(changed), from_status=seen.status))
     return changed
 
 
@@ -118,12 +93,12 @@ def edit(
         check_owner(permit.caller, owner_id)
     reference = fields.get("reference", seen.reference)
     if (owner_id, reference) != (seen.owner_id, seen.reference):
-        _check_reference(owner_id, reference)
-    if tags is not None:
-        tagging.replace_tags(seen.id, tags)
+        check_reference(owner_id, reference)
     changed = _write(seen, tags=tags, **fields)
+    if tags is not None:  # after the reference, in the order of create_many()
+        tagging.replace_tags(seen.id, tags)
     _append(changed, seen, kind="edited", by=permit.caller)
-    events.publish(DeliveryEdited(**_told(changed), quiet=quiet))
+    events.publish(DeliveryEdited(**told_of(changed), quiet=quiet))
     return changed
 
 
@@ -140,7 +115,7 @@ def delete(permit: Permit, *, expected: Expected) -> None:
         raise Conflict("Only a delivery that has not been picked up can be deleted.", code="picked_up")
     changed = _write(seen, deleted_at=clock.now())
     _append(changed, seen, kind="edited", by=permit.caller, reason_code="deleted")
-    events.publish(DeliveryDeleted(**_told(changed)))
+    events.publish(DeliveryDeleted(**told_of(changed)))
 
 
 def hold_back(fact: UserLeft) -> None:
@@ -173,43 +148,6 @@ def delete_drafts(fact: UserErased) -> None:
 def allowed_for(caller: Caller, row: Any) -> list[State]:
     """Return the states that a caller may move a delivery to now."""
     return allowed(State(row.status), parts_of(caller, row), picked_up=row.picked_up_at is not None)
-
-
-_EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c if column.nullable)
-
-
-# Statements that every request runs are built once: building one costs as much as running it.
-_INSERT_ONCE = {
-    name: insert(_deliveries)
-    .on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE)
-    .returning(_deliveries.c.id, OWNER_SWITCHES)
-    for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
-}
-
-
-def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
-    """Write a new delivery, unless its reference is taken; returns what its owner has switched on and off."""
-    written = db.session.execute(_INSERT_ONCE[backend()], values).one_or_none()
-    if written is None:
-        _check_reference(values["owner_id"], values["reference"])
-    switches: dict[str, Any] | None = written.owner_switches if written else None
-    return switches
-
-
-def _check_reference(owner_id: UUID, reference: str | None) -> None:
-    same = (_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
-    taken = select(_deliveries.c.id).where(*same, _deliveries.c.deleted_at.is_(None))
-    existing = db.session.execute(taken).scalar_one_or_none()
-    if existing:
-        detail = "The owner has a delivery with this reference already."
-        raise Conflict(detail, code="duplicate_reference", existing_id=str(existing))
-
-
-def check_owner(by: Caller, owner_id: UUID) -> None:
-    if owner_id != by.id and by.role not in {Role.DISPATCHER, Role.ADMIN}:
-        raise Forbidden("Only a dispatcher or admin may set the owner.")
-    if not _is_user(owner_id):
-        raise invalid_field("/owner_id", "There is no such active user.")
 
 
 def _check_move(caller: Caller, seen: Row[Any], to: State) -> None:
@@ -282,17 +220,3 @@ def _append(changed: Any, seen: Any, *, kind: str, by: Caller, **details: Any) -
     history.append(
         changed.id, seq=changed.version, kind=kind, from_state=seen.status, to_state=changed.status, by=by, **details
     )
-
-
-def _told(row: Any) -> dict[str, Any]:
-    return {
-        "delivery_id": row.id,
-        "seq": row.version,
-        "status": row.status,
-        "owner_id": row.owner_id,
-        "recipient_locale": row.recipient_locale,
-        "recipient_has_email": row.recipient_email is not None,
-        "recipient_has_phone": row.recipient_phone is not None,
-        "switches": row.notifications or {},
-        "owner_switches": row.owner_switches or {},
-    }

@@ -12,9 +12,11 @@ from sqlalchemy.sql.expression import bindparam
 from delivery.database import db
 from delivery.deliveries import services
 from delivery.deliveries.access import Permit
+from delivery.deliveries.creating import create_many
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.states import TERMINAL
+from delivery.errors import AppError
 from delivery.imports.mapping import Row
 from delivery.imports.states import OnDuplicate
 from delivery.web import Caller, Expected
@@ -28,6 +30,10 @@ _SAME = select(*COLUMNS).where(
 _ANY = Expected(None)
 # Objects of the API that are columns of the table.
 _SPREAD = frozenset({"recipient", "window"})
+
+
+class LostRace(Exception):
+    """Somebody took a reference at this moment: the batch is done again, and finds it."""
 
 
 @dataclass(slots=True)
@@ -71,10 +77,22 @@ def _there(rows: Sequence[Row], owner_id: UUID) -> Mapping[str | None, DeliveryR
 
 
 def _create(by: Caller, rows: Sequence[Row], asked: Any, made: Made) -> None:
-    if not asked.dry_run:
-        for row in rows:
-            services.create(by, owner_id=asked.owner_id, quiet=not asked.notify, **(row.values or {}))
-    made.created += len(rows)
+    """Make what is new.
+
+    Raises:
+        LostRace: somebody else took a reference since it was looked for.
+    """
+    if asked.dry_run:
+        made.created += len(rows)
+        return
+    values = [{**(row.values or {}), "owner_id": asked.owner_id} for row in rows]
+    for row, outcome in zip(rows, create_many(by, values, quiet=not asked.notify), strict=True):
+        if not isinstance(outcome, AppError):
+            made.created += 1
+        elif outcome.code in {"duplicate_reference", "lost_race"}:
+            raise LostRace
+        else:
+            made.bad.append(_refused(row, outcome.code, outcome.detail))
 
 
 def _again(by: Caller, row: Row, existing: DeliveryRow[Any] | None, asked: Any, made: Made) -> None:

@@ -17,7 +17,7 @@ from delivery import logs
 from delivery.database import db, new_id, now, transaction
 from delivery.imports import looking, services
 from delivery.imports.files import Unreadable
-from delivery.imports.making import Made, make
+from delivery.imports.making import LostRace, Made, make
 from delivery.imports.mapping import Plan, Row
 from delivery.imports.models import Import, ImportBadRow
 from delivery.imports.queries import OPEN
@@ -124,11 +124,17 @@ class _Run:
                 self.seen.add(hash(reference))
 
     def _write(self, rows: Sequence[Row]) -> None:
+        try:
+            self._write_once(rows)
+        except LostRace:
+            self._write_once(rows)
+        self.last_row = rows[-1].number
+
+    def _write_once(self, rows: Sequence[Row]) -> None:
         with transaction():
             self._hold()
             made = make(self.by, rows, self.claimed, seen=self.seen)
             self._write_down(rows[-1].number, made)
-        self.last_row = rows[-1].number
 
     def _hold(self) -> None:
         """Lock the import until the commit, if it is ours still and nobody has gone on with it."""

@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, or_, select, update
 
 from delivery import clock, logs
 from delivery.database import after_commit, db, now, upsert
-from delivery.deliveries.services import check_owner
+from delivery.deliveries.creating import check_owner
 from delivery.errors import Conflict
 from delivery.imports import files
 from delivery.imports.models import Import, ImportBadRow, ImportTemplate
