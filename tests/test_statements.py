@@ -83,6 +83,17 @@ BUDGETS = {
     "twilio.inbound": (1, 200),
     # The head of the feed and a page of it.
     "events.index": (3, 200),
+    # The file is written in one piece and read four times: twice by two looks and an end, each a statement a piece.
+    "imports.create": (12, 202),
+    "imports.index": (2, 200),
+    "imports.show": (2, 200),
+    "imports.errors": (3, 200),
+    "imports.cancel": (4, 200),
+    "import-templates.index": (2, 200),
+    "import-templates.create": (3, 201),
+    "import-templates.show": (2, 200),
+    "import-templates.change": (3, 200),
+    "import-templates.delete": (3, 204),
     "webhook-endpoints.index": (2, 200),
     # The owner, their endpoints, the row, older challenges, the new one; the audit log 3.
     "webhook-endpoints.create": (9, 201),

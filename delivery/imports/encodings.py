@@ -1,6 +1,7 @@
 """How the bytes of a file become text: a byte order mark says it, UTF-8 proves itself, the rest is a guess."""
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 
 from charset_normalizer import from_bytes
@@ -28,6 +29,9 @@ _KINDS = (
     (b"SQLite format 3", "a database"),
 )
 _LONGEST_SAMPLE = 32_768
+_ODD = re.compile(
+    "[a-zA-Z\u00c0-\u024f][\u00a2-\u00a9\u00ac-\u00b9\u00bc-\u00be]|[\u00a2-\u00a9\u00ac-\u00b9\u00bc-\u00be][a-zA-Z\u00c0-\u024f]"
+)
 
 
 def refuse_other_kinds(head: bytes) -> None:
@@ -113,7 +117,7 @@ def _telling(piece: bytes) -> bytes:
 
 def _guess(sample: bytes) -> str:
     found = {
-        name: (match.chaos, -match.coherence, _GUESSED.index(name))
+        name: (_oddities(str(match)), match.chaos, -match.coherence, _GUESSED.index(name))
         for match in from_bytes(sample, cp_isolation=list(_GUESSED))
         for name in match.could_be_from_charset
         if name in _GUESSED
@@ -121,3 +125,8 @@ def _guess(sample: bytes) -> str:
     if not found:
         raise Unreadable("The file's encoding is none that we know; save it as UTF-8.", code="unknown_encoding")
     return min(found, key=lambda name: found[name])
+
+
+def _oddities(decoded: str) -> int:
+    """Count signs beside letters: of Polish, Western Europe's encoding makes 'Micha³', and of Russian worse."""
+    return len(_ODD.findall(decoded))

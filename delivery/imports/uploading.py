@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from flask import current_app, request
+from flask import current_app, g, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
@@ -19,18 +19,18 @@ from delivery.web.schema import Line, field_errors
 _LONGEST_OPTIONS = 65_536
 # Beside the file: the boundaries, the headers of the parts, and the options.
 _ROOM = 2 * _LONGEST_OPTIONS
+_IN_MEMORY = 4 * _LONGEST_OPTIONS
 _MOST_PARTS = 10
 _MOST_ERRORS = 100
 _OPTIONS, _NAME = ImportIn(), Line(200)
 
 
 class _Parts:
-    """Gives the first file a place in the database, and any other none."""
+    """Gives each file of a form a place in the database."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self.upload: Upload | None = None
-        self.count = 0
+        self.uploads: list[_Part] = []
 
     def begin(
         self,
@@ -39,9 +39,8 @@ class _Parts:
         filename: str | None,
         content_length: int | None = None,
     ) -> Any:
-        self.count += 1
-        self.upload = _Part(most_bytes=self._most_bytes, filename=_shown(filename))
-        return self.upload
+        self.uploads.append(_Part(most_bytes=self._most_bytes, filename=_shown(filename)))
+        return self.uploads[-1]
 
 
 class _Part(Upload):
@@ -54,51 +53,48 @@ class _Part(Upload):
         """Nothing is open."""
 
 
-def receive() -> tuple[Upload, dict[str, Any], bytes]:
-    """Read the request's body; returns the stored file, the options, and what both are known by.
+@contextmanager
+def received() -> Iterator[tuple[Upload, dict[str, Any], Callable[[], None]]]:
+    """Read the request's body; lends the stored file, the options, and what keeps the file: else it is deleted again.
 
     Raises:
         UnsupportedMediaType: it is no multipart/form-data.
         Malformed: its parts cannot be told apart, or the options are no JSON.
         RequestEntityTooLarge: the file is larger than IMPORT_MAX_BYTES.
-        Invalid: there is no file, or more than one; or options that mean nothing.
+        Invalid: there is no file, or more than one; options that mean nothing; or a file that cannot be read.
     """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data, in a part named `file`.")
-    most = current_app.config["IMPORT_MAX_BYTES"]
-    request.max_content_length = most + _ROOM
-    parts = _Parts(most)
-    form, names = _parse(parts)
-    if parts.upload is None or names != ["file"] or parts.count > 1:
-        raise invalid_field("/file", "Send one file, in a part named `file` with a filename.", code="required")
-    if parts.upload.too_large:
-        with discarded_unless_kept(parts.upload):
-            raise RequestEntityTooLarge
-    with discarded_unless_kept(parts.upload) as keep:
-        options = _options(form)
-        keep()
-    return parts.upload, options, parts.upload.sha256 + form.get("options", "").encode()
-
-
-@contextmanager
-def discarded_unless_kept(upload: Upload) -> Iterator[Callable[[], None]]:
-    """Delete a stored file again, unless the function that this lends is called; what is wrong with it is a 422."""
-    kept = []
+    request.max_content_length = current_app.config["IMPORT_MAX_BYTES"] + _ROOM
+    parts, kept = _Parts(current_app.config["IMPORT_MAX_BYTES"]), []
     try:
-        yield lambda: kept.append(True)
+        form, names = _parse(parts)
+        upload = _the_one(parts, names)
+        g.body_digest = upload.sha256 + form.get("options", "").encode()
+        yield upload, _options(form), lambda: kept.append(True)
     except Unreadable as error:
         errors = [{"pointer": "/file", "code": error.code, "message": error.detail}]
         raise Invalid("The file cannot be imported.", errors=errors) from None
     finally:
-        if not kept:
+        if parts.uploads and not kept:
             with transaction():
-                discard(upload.import_id)
+                for upload in parts.uploads:
+                    discard(upload.import_id)
+
+
+def _the_one(parts: _Parts, names: list[str]) -> Upload:
+    if names != ["file"] or len(parts.uploads) != 1:
+        raise invalid_field("/file", "Send one file, in a part named `file` with a filename.", code="required")
+    [upload] = parts.uploads
+    if upload.too_large:
+        raise RequestEntityTooLarge
+    return upload
 
 
 def _parse(parts: _Parts) -> tuple[Any, list[str]]:
     parser = FormDataParser(
         stream_factory=parts.begin,
-        max_form_memory_size=_LONGEST_OPTIONS,
+        max_form_memory_size=_IN_MEMORY,  # it reads 64 KiB of whatever part at a time into it, too
         max_content_length=request.max_content_length,
         max_form_parts=_MOST_PARTS,
         silent=False,
@@ -116,6 +112,8 @@ def _options(form: Any) -> dict[str, Any]:
     unknown = sorted(set(form) - {"options"})
     if unknown:
         raise invalid_field(f"/{unknown[0][:100]}", "Only `file` and `options` are known here.", code="unknown")
+    if len(form.get("options", "")) > _LONGEST_OPTIONS:
+        raise RequestEntityTooLarge
     try:
         given = orjson.loads(form.get("options") or "{}")
     except orjson.JSONDecodeError:

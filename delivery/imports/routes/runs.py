@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from flask import Response, g, stream_with_context
+from flask import Response, stream_with_context
 
 from delivery.idempotency import heeds_key, transactional
 from delivery.imports import bad_rows, looking, queries, services, uploading
@@ -46,8 +46,7 @@ _BODY = {
 @heeds_key
 def create() -> Response:
     """Import a CSV file: it is checked at once, and its rows are made in the background."""
-    upload, options, g.body_digest = uploading.receive()
-    with uploading.discarded_unless_kept(upload) as keep:
+    with uploading.received() as (upload, options, keep):
         looked = looking.look(upload.import_id, applied(caller(), options))
         response = _asked(upload, looked, options)
         if "Idempotent-Replayed" not in response.headers:
