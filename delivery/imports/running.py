@@ -115,7 +115,8 @@ class _Run:
     def _rows(self) -> Iterator[Row]:
         """Yield the rows behind the last one that is done; what comes before is only read."""
         records = looking.records(self.claimed.id, self.claimed.settings)
-        next(records)
+        if next(records, None) is None:
+            raise LeaseLost  # the file goes with the end of its import
         plan = Plan(self.claimed.header, self.claimed.settings)
         for number, cells in records:
             if number > self.last_row:
