@@ -46,9 +46,9 @@ BUDGETS = {
     "users.index": (2, 200),
     "users.show": (2, 200),
     "users.change": (7, 200),
-    "users.delete": (31, 204),
-    "privacy.export": (21, 200),
-    "privacy.erase": (31, 204),
+    "users.delete": (35, 204),
+    "privacy.export": (24, 200),
+    "privacy.erase": (35, 204),
     # Wanted, former and invited addresses are one each.
     "privacy.erase_recipient": (14, 202),
     "privacy.index": (2, 200),
@@ -68,7 +68,7 @@ BUDGETS = {
     "notifications.show": (4, 200),
     # The message is locked, changed and read again; the audit log 3.
     "notifications.resend": (9, 202),
-    "metrics.metrics": (6, 200),
+    "metrics.metrics": (7, 200),
     "preferences.show_preferences": (3, 200),
     # The audit log is 3.
     "preferences.replace_preferences": (6, 200),

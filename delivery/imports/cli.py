@@ -44,9 +44,11 @@ _LISTED = ("id", "state", "filename", "created_at")
         "flask deliveries import orders.csv --owner ada@example.com --settings settings.json --errors bad.csv",
     ),
 )
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("rb", lazy=True))
 @click.option("--owner", type=WHO, required=True, help="Address or id of the account whose deliveries they are.")
-@click.option("--settings", type=click.File("rb"), help="JSON file with mapping, defaults, date_format and so on.")
+@click.option(
+    "--settings", type=click.File("rb", lazy=True), help="JSON file with mapping, defaults, date_format and so on."
+)
 @click.option("--on-duplicate", type=click.Choice([str(one) for one in OnDuplicate]), help="Over the settings' own.")
 @click.option("--notify", is_flag=True, help="Tell recipients and owner of each delivery.")
 @click.option("--again", is_flag=True, help="Also when this very file was imported before.")
@@ -145,7 +147,7 @@ def _find(import_id: UUID) -> Row[Any]:
 
 @group.command("list", epilog=examples("flask imports list", "flask imports list --state running --json"))
 @click.option("--owner", type=WHO, help="Address or id of the account that made them, or whose deliveries they are.")
-@click.option("--state", type=click.Choice([str(state) for state in ImportState]))
+@click.option("--state", type=click.Choice([str(state) for state in ImportState]), help="Only these.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
 def list_imports(owner: str | None, state: str | None, limit: int, *, as_json: bool) -> None:

@@ -53,7 +53,9 @@ def is_due() -> bool:
     return reader().execute(select(_i.id).where(OPEN, _i.next_at <= now()).limit(1)).first() is not None
 
 
-def unfinished() -> dict[str, int]:
-    """Return how many imports there are of each state that is no end."""
-    found = reader().execute(select(_i.state, func.count()).where(OPEN).group_by(_i.state)).all()
-    return {state.value: 0 for state in sorted(UNFINISHED)} | {row[0]: row[1] for row in found}
+def unfinished() -> tuple[dict[str, int], float]:
+    """Return how many imports of each state have not ended, and for how long the first has waited for a worker."""
+    query = select(_i.state, func.count(), func.min(_i.next_at), now()).where(OPEN).group_by(_i.state)
+    found = reader().execute(query).all()
+    waited = [(at - due).total_seconds() for _, _, due, at in found]
+    return {state.value: 0 for state in sorted(UNFINISHED)} | {row[0]: row[1] for row in found}, max([0.0, *waited])
