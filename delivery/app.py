@@ -128,7 +128,6 @@ def _add_blueprints(app: Flask) -> None:
 def _add_commands(app: Flask) -> None:
     notifications_cli.group.add_command(cli_preview.preview)
     notifications_cli.init_app(app, by_number)
-    deliveries_cli.group.add_command(imports_cli.import_file)
     for group in (
         auth_cli.group,
         deliveries_cli.group,

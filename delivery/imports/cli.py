@@ -22,6 +22,7 @@ from delivery.cli import (
     shown,
 )
 from delivery.database import reader, transaction
+from delivery.deliveries.cli import group as deliveries
 from delivery.errors import Invalid, NotFound
 from delivery.imports import bad_rows, looking, queries, running, services
 from delivery.imports.files import Upload, discard
@@ -31,24 +32,23 @@ from delivery.jobs import stopping
 from delivery.users.cli import WHO, find
 from delivery.web.schema import field_errors
 
+_PATH = click.Path(dir_okay=False, path_type=Path)
 group = Group("imports", help="Imports of files: list, show, cancel, read what was refused.")
 _ID = "0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11"
 _PIECE_BYTES = 65_536
 _LISTED = ("id", "state", "filename", "created_at")
 
 
-@click.command(
+@deliveries.command(
     "import",
     epilog=examples(
         "flask deliveries import orders.csv --owner ada@example.com --dry-run",
         "flask deliveries import orders.csv --owner ada@example.com --settings settings.json --errors bad.csv",
     ),
 )
-@click.argument("file", type=click.File("rb", lazy=True))
+@click.argument("file", type=_PATH)
 @click.option("--owner", type=WHO, required=True, help="Address or id of the account whose deliveries they are.")
-@click.option(
-    "--settings", type=click.File("rb", lazy=True), help="JSON file with mapping, defaults, date_format and so on."
-)
+@click.option("--settings", type=_PATH, help="JSON file with mapping, defaults, date_format and so on.")
 @click.option("--on-duplicate", type=click.Choice([str(one) for one in OnDuplicate]), help="Over the settings' own.")
 @click.option("--notify", is_flag=True, help="Tell recipients and owner of each delivery.")
 @click.option("--again", is_flag=True, help="Also when this very file was imported before.")
@@ -58,9 +58,9 @@ _LISTED = ("id", "state", "filename", "created_at")
 @dry_run_option
 @json_option
 def import_file(
-    file: Any,
+    file: Path,
     owner: str,
-    settings: Any,
+    settings: Path | None,
     on_duplicate: str | None,
     errors: Any,
     *,
@@ -90,9 +90,9 @@ def import_file(
     _tell(ended, as_json=as_json)
 
 
-def _given(settings: Any, on_duplicate: str | None) -> dict[str, Any]:
+def _given(settings: Path | None, on_duplicate: str | None) -> dict[str, Any]:
     try:
-        given = orjson.loads(settings.read()) if settings else {}
+        given = orjson.loads(_read(settings)) if settings else {}
         read: dict[str, Any] = SettingsIn().load(given | ({"on_duplicate": on_duplicate} if on_duplicate else {}))
     except orjson.JSONDecodeError:
         raise click.BadParameter("Must be a file of JSON.", param_hint="--settings") from None
@@ -102,10 +102,21 @@ def _given(settings: Any, on_duplicate: str | None) -> dict[str, Any]:
     return with_defaults(read)
 
 
-def _stored(file: Any) -> Upload:
-    upload = Upload(most_bytes=2**40, filename=Path(file.name).name[:200])
-    while piece := file.read(_PIECE_BYTES):
-        upload.write(piece)
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from None
+
+
+def _stored(path: Path) -> Upload:
+    upload = Upload(most_bytes=2**40, filename=path.name[:200])
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE_BYTES):
+                upload.write(piece)
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from None
     upload.end()
     return upload
 

@@ -112,7 +112,9 @@ _EXAMPLES = {"dmy": "31/12/2026 14:30", "mdy": "12/31/2026 14:30", "ymd": "2026/
 
 def _in_order(match: re.Match[str], order: str) -> Wall | None:
     parts = dict(zip(order, match.group(1, 2, 3), strict=True))
-    year = int(parts["y"]) + (_CENTURY if len(parts["y"]) <= 2 else 0)  # noqa: PLR2004  digits
+    if len(parts["y"]) not in {2, 4}:
+        return None
+    year = int(parts["y"]) + (_CENTURY if len(parts["y"]) == 2 else 0)  # noqa: PLR2004  digits
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
     half = (match[7] or "").lower()
     if half and not 1 <= hour <= _NOON:
