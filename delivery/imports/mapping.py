@@ -12,6 +12,7 @@ from delivery.imports.states import OUR_COLUMNS
 from delivery.imports.targets import (
     DELIVERY,
     REQUIRED,
+    REQUIRED_PARTS,
     TARGETS,
     BadCell,
     converter,
@@ -81,7 +82,8 @@ class Plan:
         return self._text("reference", cells) or None
 
     def _body(self, cells: list[str]) -> tuple[dict[str, Any], set[str], dict[str, RowError]]:
-        body: dict[str, Any] = {}
+        # Their fields are missed by name, not they as a whole.
+        body: dict[str, Any] = {top: {} for top in REQUIRED_PARTS}
         given: set[str] = set()
         errors: dict[str, RowError] = {}
         for step in self._steps:

@@ -112,5 +112,7 @@ def forget(user_id: UUID) -> None:
         end(import_id, ImportState.CANCELLED)
     mine = select(_i.id).where(theirs)
     db.session.execute(delete(_bad_rows).where(_bad_rows.c.import_id.in_(mine)))
-    db.session.execute(update(_imports).where(theirs, _i.filename.is_not(None)).values(filename=None))
+    for row in db.session.execute(select(_i.id, _i.settings).where(theirs)).all():
+        settings = {**row.settings, "defaults": {}}  # they may hold an address of the sender's
+        db.session.execute(update(_imports).where(_i.id == row.id).values(filename=None, settings=settings))
     db.session.execute(delete(_templates).where(_templates.c.owner_id == user_id))

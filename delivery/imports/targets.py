@@ -50,6 +50,9 @@ REQUIRED = tuple(
 )  # fmt: skip
 
 
+REQUIRED_PARTS = tuple(dict.fromkeys(path.partition(".")[0] for path in REQUIRED if "." in path))
+
+
 def converter(path: str, *, date_format: str, time_zone: str) -> Convert:
     """Return what makes of a cell's text the value that the schema reads.
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from delivery.database import db
 from delivery.imports.files import Upload
 from delivery.imports.models import ImportBadRow, ImportChunk, ImportTemplate
-from tests.imports.making import asked, bad_rows, imported, row, table, template, upload
+from tests.imports.making import OPTIONS, asked, bad_rows, imported, row, table, template, upload
 from tests.privacy.canaries import Canaries, keep_house, sightings, url_of
 
 
@@ -23,11 +23,12 @@ def counts(app):
 def test_an_erased_account_leaves_no_file_no_row_and_no_template(app, people):
     owner, admin, canaries = people.customer(), people.admin(), Canaries("owner")
     refused = [row(1, name=canaries["refused"], country="none")]
-    done = imported(owner, table(refused), filename=f"{canaries['file']}.csv")
+    options = {**OPTIONS, "defaults": {"item_name": "Parcel", "description": canaries["usual"]}}
+    done = imported(owner, table(refused), filename=f"{canaries['file']}.csv", options=options)
     assert done["rows"]["failed"] == 1
     upload(owner, table([row(2, name=canaries["waiting"])]))
     template(app, owner.user_id, name=canaries["template"], defaults={"item_name": canaries["default"]})
-    assert len({word for _, word in sightings(url_of(app), canaries)}) == 5
+    assert len({word for _, word in sightings(url_of(app), canaries)}) == 6
 
     assert admin.post(f"/api/users/{owner.user_id}/erase").status_code == 204
 
