@@ -201,6 +201,10 @@ class Config:
     )
     SENTRY_DSN: str = env(DSN, "", "Sentry project that is told of errors, without people's data; when empty, none.")
 
+    # Imports
+    IMPORT_MAX_BYTES: int = env(number(1024, 1073741824), "33554432", "Largest file of an import, in bytes.")
+    IMPORT_KEEP_DAYS: int = env(number(1, 3650), "30", "Days that refused rows are kept once their import has ended.")
+
     # Webhooks
     WEBHOOK_ALLOW_LOOPBACK: bool = env(
         FLAG, "false", "Whether webhooks may go to this machine, by http and any port, for trials; not in production."

@@ -25,6 +25,8 @@ from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.deliveries.routes import wanted as preferences_blueprint
 from delivery.extensions import mail
+from delivery.imports import cli as imports_cli
+from delivery.imports import routes as imports
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.callbacks import blp as twilio_blueprint
@@ -118,6 +120,8 @@ def _add_blueprints(app: Flask) -> None:
         webhooks.endpoints,
         webhooks.log,
         webhooks.feed,
+        imports.runs,
+        imports.templates,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,
@@ -136,6 +140,7 @@ def _add_commands(app: Flask) -> None:
         deliveries_cli.group,
         notifications_cli.group,
         webhooks_cli.group,
+        imports_cli.group,
         audit_cli.group,
         privacy_cli.group,
         status.group,

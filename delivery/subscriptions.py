@@ -22,6 +22,7 @@ from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, Deliver
 from delivery.deliveries.services import delete_drafts, hold_back
 from delivery.events import Reaction, for_each
 from delivery.idempotency import forget
+from delivery.imports import services as imports
 from delivery.notifications import receipts
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.registry import Composer, each
@@ -71,6 +72,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
         for_each(lambda fact: forget(fact.user_id)),
         for_each(lambda fact: api_keys.forget(fact.user_id)),
         for_each(lambda fact: endpoints.forget(fact.user_id)),
+        for_each(lambda fact: imports.forget(fact.user_id)),
         for_each(invitations.forget),
         for_each(privacy.erase_traces),
     ],

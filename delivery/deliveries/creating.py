@@ -45,7 +45,7 @@ def create(by: Caller, **fields: Any) -> Any:
     return outcome
 
 
-def create_many(by: Caller, rows: Iterable[dict[str, Any]]) -> list[Outcome]:
+def create_many(by: Caller, rows: Iterable[dict[str, Any]], *, quiet: bool = False) -> list[Outcome]:
     """Create deliveries; returns for each, in order, what create() would return, or the error it would raise.
 
     What can be created is; whoever wants all or nothing raises the first error. Of two with one reference the first
@@ -53,6 +53,7 @@ def create_many(by: Caller, rows: Iterable[dict[str, Any]]) -> list[Outcome]:
 
     Args:
         rows: for each its table's columns, `draft`, and what may be left out: `owner_id`, `tags`.
+        quiet: people are told of none of them; programs are.
     """
     new = [_new(by, **row) for row in rows]
     refused = _refused_owners(by, {row["owner_id"] for row, _ in new})
@@ -65,7 +66,7 @@ def create_many(by: Caller, rows: Iterable[dict[str, Any]]) -> list[Outcome]:
         if row["id"] in switches
     }
     taken = _taken([row for row, _ in asked if row["id"] not in switches])
-    _follow_up(by, list(made.values()))
+    _follow_up(by, list(made.values()), quiet=quiet)
     return [
         outcome or made.get(row["id"]) or _duplicate(taken.get((row["owner_id"], row["reference"])))
         for (row, _), outcome in zip(new, outcomes, strict=True)
@@ -81,13 +82,13 @@ def _new(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: An
     return values, tags
 
 
-def _follow_up(by: Caller, made: Sequence[Any]) -> None:
+def _follow_up(by: Caller, made: Sequence[Any], *, quiet: bool) -> None:
     """Begin the history of new deliveries, give them their tags, and publish what happened."""
     history.append_all(
         history.entry(row.id, seq=1, kind="moved", from_state=None, to_state=row.status, by=by) for row in made
     )
     tagging.add_tags({row.id: row.tags for row in made if row.tags})
-    events.publish_all([DeliveryCreated(**told_of(row)) for row in made])
+    events.publish_all([DeliveryCreated(**told_of(row), quiet=quiet) for row in made])
 
 
 def _insert(rows: Sequence[dict[str, Any]]) -> dict[UUID, dict[str, Any] | None]:

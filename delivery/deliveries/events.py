@@ -22,7 +22,8 @@ class _Fact:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCreated(_Fact):
-    pass
+    # Whether people are told nothing of it; programs are.
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class DeliveryMoved(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEdited(_Fact):
-    pass
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,10 @@ from delivery.web import SYSTEM, Caller, Expected
 _deliveries, _users = Delivery.__table__, User.__table__
 
 
-def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, **fields: Any) -> Any:
-    """Change what a delivery says; its state changes only by a move.
+def edit(
+    permit: Permit, *, expected: Expected, tags: list[str] | None = None, quiet: bool = False, **fields: Any
+) -> Any:
+    """Change what a delivery says; its state changes only by a move. `quiet`: people are not told.
 
     Raises:
         Conflict: it is finished, or its owner has another delivery with this reference.
@@ -50,7 +52,7 @@ def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, *
     if tags is not None:  # after the reference, in the order of create_many()
         tagging.replace_tags(seen.id, tags)
     _append(changed, seen, kind="edited", by=permit.caller)
-    events.publish(DeliveryEdited(**told_of(changed)))
+    events.publish(DeliveryEdited(**told_of(changed), quiet=quiet))
     return changed
 
 

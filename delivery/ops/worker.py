@@ -24,9 +24,10 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from delivery import jobs, logs
+from delivery.imports import waking
 from delivery.notifications import alarm
-from delivery.notifications.states import Channel
 from delivery.ops.leash import die_with_parent
+from delivery.ops.queues import QUEUES
 from delivery.ops.schema import refuse_if_behind
 from delivery.ops.signs import SILENT, Sign
 
@@ -44,16 +45,18 @@ BACK_OFF_MAX_SECONDS = 10.0
 HEALTHY_SECONDS = 5.0
 # How long a thread that words keeps one that sends waiting; Python's own 5 ms are several answers of a mail server.
 TURN_SECONDS = 0.0005
+# What may stand in a queue; RQ would call anything.
+JOBS = frozenset({alarm.DRAIN, waking.JOB})
 _fork = multiprocessing.get_context("fork")
 
 
 @click.command()
-@click.argument("channels", nargs=-1, type=click.Choice([one.value for one in Channel]))
+@click.argument("queues", nargs=-1, type=click.Choice(QUEUES))
 @with_appcontext
-def worker(channels: tuple[str, ...]) -> None:
-    """Send messages: one process for each CHANNEL, by default one for each there is.
+def worker(queues: tuple[str, ...]) -> None:
+    """Send messages and import files: one process for each of the QUEUES, by default one for each there is.
 
-    Name a channel twice for two processes; run more of these commands, on other hosts too, for more still.
+    Name a queue twice for two processes; run more of these commands, on other hosts too, for more still.
     A process that dies is started again. SIGTERM lets each finish the message in its hands.
 
     \b
@@ -63,7 +66,7 @@ def worker(channels: tuple[str, ...]) -> None:
     """  # noqa: D301  \b keeps click from wrapping
     refuse_if_behind()
     gc.freeze()  # what is loaded by now is shared with the children and stays
-    team = _Team([_Member(channel, place) for place, channel in enumerate(channels or Channel)])
+    team = _Team([_Member(queue, place) for place, queue in enumerate(queues or QUEUES)])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
     logger.info("workers started", extra={"count": len(team.members)})
@@ -72,7 +75,7 @@ def worker(channels: tuple[str, ...]) -> None:
 
 
 class DrainJob(Job):
-    """The one job there is: RQ would import and call whatever path stands in Redis, callbacks and webhooks too."""
+    """One of the jobs there are: RQ would import and call whatever path stands in Redis, callbacks and webhooks too."""
 
     def restore(self, raw_data: Any) -> None:
         super().restore(raw_data)
@@ -81,7 +84,7 @@ class DrainJob(Job):
 
     @property
     def func(self) -> Callable[..., Any] | None:
-        if self.func_name != alarm.DRAIN or self.instance:
+        if self.func_name not in JOBS or self.instance:
             raise ValueError("no job of ours")
         function: Callable[..., Any] | None = super().func
         return function

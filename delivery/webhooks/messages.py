@@ -24,7 +24,7 @@ from delivery.users.states import Role
 from delivery.webhooks import envelopes, signing
 from delivery.webhooks.events import EndpointDisabled
 from delivery.webhooks.models import EVERYBODY, WebhookEndpoint
-from delivery.webhooks.queries import ADDRESSES, LISTENING
+from delivery.webhooks.queries import ADDRESSES, ANYBODY_LISTENS, LISTENING
 from delivery.webhooks.services import message
 from delivery.webhooks.states import VERIFY, EndpointStatus, is_wanted
 
@@ -44,7 +44,10 @@ def told(facts: Sequence[Change]) -> list[NewMessage]:
     """
     events = [(fact.delivery_id, fact.seq) for fact in facts]
     watches = [*{fact.owner_id for fact in facts}, EVERYBODY]
-    listening = db.session.connection().execute(LISTENING, {"events": events, "watches": watches})
+    connection = db.session.connection()
+    if len(facts) > 1 and not connection.execute(ANYBODY_LISTENS, {"watches": watches}).first():
+        return []
+    listening = connection.execute(LISTENING, {"events": events, "watches": watches})
     messages = []
     for event, rows in groupby(listening, key=attrgetter("delivery_id", "seq")):
         [first, *_] = endpoints = list(rows)

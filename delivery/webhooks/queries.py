@@ -39,6 +39,12 @@ LISTENING = (
     .where(_e.watches.in_(bindparam("watches", expanding=True)), _e.status != literal_column("'disabled'"))
     .order_by(_events.c.delivery_id, _events.c.seq, _e.id)
 )
+# For many events this is asked first: who has no endpoint pays for this look, and not for one at each event.
+ANYBODY_LISTENS = (
+    select(_e.id)
+    .where(_e.watches.in_(bindparam("watches", expanding=True)), _e.status != literal_column("'disabled'"))
+    .limit(1)
+)
 # What decides, when a letter is about to go, whether and where to.
 ADDRESSES = (
     select(*_e, _users.c.active.label("owner_active"), _users.c.role.label("owner_role"))

@@ -12,7 +12,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import ProgrammingError
 
 revision = "b81d5f27c9e4"
-down_revision = "f27d90b3c8a1"
+down_revision = "6b0e94d1c7f2"
 branch_labels = None
 depends_on = None
 
