@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 QUICKSTART = Path("docs/api/quickstart.md")
 PAGES = [Path("docs/api.md"), *sorted(Path("docs/api").glob("*.md")), Path("clients/python/README.md")]
 # A whole system starts, and webhooks travel; a busy machine may take its time.
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("pages")]
+pytestmark = pytest.mark.timeout(180)
 START = "WEBHOOK_ALLOW_LOOPBACK=true scripts/run\n"
 
 
