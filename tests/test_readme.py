@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PAPERS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+PAPERS = [Path("README.md"), Path("clients/python/README.md"), *sorted(Path("docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=str)

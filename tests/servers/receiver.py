@@ -1,6 +1,6 @@
 """A receiver of webhooks on loopback: scripted answers, challenges answered, every request and connection counted.
 
-Without a script it answers 204 to whatever comes, and a challenge (`endpoint.verify`) as docs/webhooks.md asks.
+Without a script it answers 204 to whatever comes, and a challenge (`endpoint.verify`) as docs/api/webhooks.md asks.
 """
 
 import contextlib
