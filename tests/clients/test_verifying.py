@@ -65,7 +65,7 @@ def test_one_of_two_signatures_is_enough_while_a_secret_is_changed(keys):
 
 FORGED = {
     "webhook-id": ["another", None],
-    "webhook-timestamp": [str(int(time.time()) + 1), "soon", "", "nan", "1" * 5000, "١٧٩٥٧٢٥٨٣٦", None],
+    "webhook-timestamp": ["a second later", "soon", "", "nan", "1" * 5000, "١٧٩٥٧٢٥٨٣٦", None],
     "webhook-signature": ["", "v1,", "v1,éé", "v2,{}", "{}", None],  # with the right one after another version, or none
 }
 
@@ -74,7 +74,9 @@ FORGED = {
 def test_what_was_tampered_with_is_forged(name, value):
     headers = signed()
     right = headers.pop(name)
-    if value is not None:
+    if value == "a second later":
+        headers[name] = str(int(right) + 1)
+    elif value is not None:
         headers[name] = value.format(right.removeprefix("v1,"))
     with pytest.raises(Forged):
         verify(BODY.encode(), headers, SECRET)
