@@ -11,6 +11,7 @@ class _Fact:
     delivery_id: UUID
     seq: int
     status: str
+    test: bool
     owner_id: UUID
     recipient_locale: str
     recipient_has_email: bool

@@ -146,6 +146,7 @@ class WindowOut(Schema):
 class DeliveryOut(Schema):
     id = fields.UUID(required=True)
     tracking_number = fields.String(required=True)
+    test = fields.Boolean(required=True, metadata={"description": "Whether a test key made it: nobody is written to."})
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
         fields.Enum(State, by_value=True), required=True, metadata={"description": "Where you may move it now."}
@@ -183,7 +184,9 @@ class EventOut(Schema):
     note = fields.String(required=True, allow_none=True)
     public_note = fields.String(required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
-    actor_type = fields.String(required=True, metadata={"description": "user, api_key (of that user), cli or system"})
+    actor_type = fields.String(
+        required=True, metadata={"description": "user, api_key (of that user), cli, system or sandbox"}
+    )
     actor_id = fields.UUID(required=True, allow_none=True)
     request_id = fields.String(required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True)
@@ -222,6 +225,7 @@ def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:
     return {
         "id": row.id,
         "tracking_number": row.tracking_number,
+        "test": row.test,
         "status": row.status,
         "allowed_transitions": allowed,
         "owner_id": row.owner_id,

@@ -17,7 +17,7 @@ from delivery.database import backend, db, new_id
 from delivery.deliveries import history, tagging
 from delivery.deliveries.access import Permit, check, parts_of
 from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
-from delivery.deliveries.models import ALIVE, Delivery
+from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
 from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
 from delivery.deliveries.tracking_numbers import new_number
@@ -45,7 +45,7 @@ def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: 
     now, status = clock.now(), State.DRAFT if draft else State.PENDING
     values: dict[str, Any] = {
         **_EMPTY, **fields, "id": new_id(), "owner_id": owner_id, "tracking_number": new_number(),
-        "status": status, "version": 1, "created_at": now, "updated_at": now,
+        "status": status, "test": by.test, "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
     owner_switches = _insert_once(values)
     history.append(values["id"], seq=1, kind="moved", from_state=None, to_state=status, by=by)
@@ -116,7 +116,7 @@ def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, *
         _check_owner(permit.caller, owner_id)
     reference = fields.get("reference", seen.reference)
     if (owner_id, reference) != (seen.owner_id, seen.reference):
-        _check_reference(owner_id, reference)
+        _check_reference(owner_id, reference, test=seen.test)
     if tags is not None:
         tagging.replace_tags(seen.id, tags)
     changed = _write(seen, tags=tags, **fields)
@@ -149,7 +149,7 @@ def hold_back(fact: UserLeft) -> None:
     """
     mine = (_deliveries.c.owner_id == fact.user_id) | (_deliveries.c.courier_id == fact.user_id)
     is_open = (_deliveries.c.status.not_in(sorted(TERMINAL | {State.DRAFT})), _deliveries.c.deleted_at.is_(None))
-    if db.session.execute(select(_deliveries.c.id).where(mine, *is_open).limit(1)).first():
+    if db.session.execute(select(_deliveries.c.id).where(mine, ~_deliveries.c.test, *is_open).limit(1)).first():
         raise Conflict("There are open deliveries; finish, cancel or reassign them first.", code="open_deliveries")
 
 
@@ -179,7 +179,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c i
 # Statements that every request runs are built once: building one costs as much as running it.
 _INSERT_ONCE = {
     name: insert(_deliveries)
-    .on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE)
+    .on_conflict_do_nothing()  # by either index; the release before knows one of them
     .returning(_deliveries.c.id, OWNER_SWITCHES)
     for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
 }
@@ -189,14 +189,15 @@ def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
     """Write a new delivery, unless its reference is taken; returns what its owner has switched on and off."""
     written = db.session.execute(_INSERT_ONCE[backend()], values).one_or_none()
     if written is None:
-        _check_reference(values["owner_id"], values["reference"])
-    switches: dict[str, Any] | None = written.owner_switches if written else None
+        _check_reference(values["owner_id"], values["reference"], test=values["test"])
+        raise Conflict("This reference is not free at this moment; try again.", code="lost_race")
+    switches: dict[str, Any] | None = written.owner_switches
     return switches
 
 
-def _check_reference(owner_id: UUID, reference: str | None) -> None:
-    same = (_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
-    taken = select(_deliveries.c.id).where(*same, _deliveries.c.deleted_at.is_(None))
+def _check_reference(owner_id: UUID, reference: str | None, *, test: bool) -> None:
+    columns = {"owner_id": owner_id, "test": test, "reference": reference}
+    taken = select(_deliveries.c.id).filter_by(**columns, deleted_at=None)
     existing = db.session.execute(taken).scalar_one_or_none()
     if existing:
         detail = "The owner has a delivery with this reference already."
@@ -287,6 +288,7 @@ def _told(row: Any) -> dict[str, Any]:
         "delivery_id": row.id,
         "seq": row.version,
         "status": row.status,
+        "test": row.test,
         "owner_id": row.owner_id,
         "recipient_locale": row.recipient_locale,
         "recipient_has_email": row.recipient_email is not None,

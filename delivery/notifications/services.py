@@ -14,6 +14,7 @@ from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import (
     ACCOUNT_MAILS,
+    CAPTURED,
     REPEATED_AS_NEW,
     RESENDABLE,
     SMS_LIFE_SECONDS,
@@ -26,11 +27,13 @@ _messages = OutboxMessage.__table__
 # With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
 _LIVES = tuple({SMS_LIFE_SECONDS, *ACCOUNT_MAILS.values()})
 _EXPIRY = case(*((bindparam(f"lives_{seconds}", type_=Boolean), now(plus=seconds)) for seconds in _LIVES))
-_ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
+_SETTLED = case((bindparam("is_captured", type_=Boolean), now()))
+_TIMES = {"next_at": now(), "created_at": now(), "expires_at": _EXPIRY, "settled_at": _SETTLED}
+_ADD = insert(_messages).values(_TIMES).returning(_messages.c.id)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
     "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "locale", "lane",
-    "data", "body",
+    "data", "body", "test",
 )  # fmt: skip
 
 
@@ -40,7 +43,8 @@ class NewMessage:
 
     `recipient_id` is a user's id, a delivery's for the person who receives it, or an endpoint's; never an address.
     `owner_id` is the account's whose delivery, endpoint or own affair it is. `data` is plain JSON without secrets or
-    personal data, `body` what a webhook says.
+    personal data, `body` what a webhook says. `test`: it is about a test delivery, and kept instead of sent, unless it
+    is a webhook, whose endpoint a test key has made.
     """
 
     channel: Channel
@@ -52,6 +56,7 @@ class NewMessage:
     locale: str | None = None
     delivery_id: UUID | None = None
     seq: int | None = None
+    test: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     body: str | None = None
     # News of one topic makes none of another stale.
@@ -67,15 +72,17 @@ def add(messages: Iterable[NewMessage]) -> list[UUID]:
     rows = [_row(message) for message in messages]
     if rows:
         db.session.connection().execute(_ADD, rows)
-    for channel in dict.fromkeys(row["channel"] for row in rows):
+    for channel in dict.fromkeys(row["channel"] for row in rows if not row["is_captured"]):
         after_commit(_wake, channel)
     return [row["id"] for row in rows]
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
     life = lifetime_seconds(message.channel, message.template)
+    is_captured = message.test and message.channel is not Channel.WEBHOOK
     return {
         **{f"lives_{seconds}": life == seconds for seconds in _LIVES},
+        "is_captured": is_captured,
         "id": new_id(),
         "channel": message.channel,
         "audience": message.audience,
@@ -90,7 +97,9 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "data": dict(message.data),
         "body": message.body,
         "resend_of": message.resend_of,
-        "state": MessageState.PENDING,
+        "test": message.test,
+        "state": MessageState.SUPPRESSED if is_captured else MessageState.PENDING,
+        "error_class": CAPTURED if is_captured else None,
         "attempts": 0,
         "request_id": logs.current_request_id(),
     }

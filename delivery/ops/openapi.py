@@ -29,7 +29,10 @@ _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An access token, or an API key (`dms_live_...`): each operation says which scope it needs.",
+        "description": (
+            "An access token, or an API key (`dms_live_...`, or `dms_test_...` for the sandbox): each operation says"
+            " which scope it needs."
+        ),
     },
 }
 _COUNT = {"type": "integer", "minimum": 0}

@@ -63,6 +63,9 @@ class EndpointOut(Schema):
     description = fields.String(required=True, allow_none=True)
     events = fields.List(fields.String(), required=True)
     all_deliveries = fields.Boolean(required=True)
+    test = fields.Boolean(
+        required=True, metadata={"description": "Whether a test key made it: it is told of test deliveries only."}
+    )
     status = fields.Enum(
         EndpointStatus, by_value=True, required=True, metadata={"description": "Only an active one is sent events."}
     )
