@@ -31,7 +31,8 @@ _BEFORE_PICKUP = ", ".join(sorted(f"'{state}'" for state in BEFORE_PICKUP))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 # Part of the indexes: what is deleted is out of every list, and frees its reference.
 ALIVE = text("deleted_at IS NULL")
-_TESTS, _TESTS_SQLITE = text("test"), text("test = 1")  # as SQLAlchemy asks either
+# As SQLAlchemy asks either for it.
+_TESTS, _TESTS_SQLITE = text("test AND deleted_at IS NULL"), text("test = 1 AND deleted_at IS NULL")
 _NUMBERED, _NEW = text("position IS NOT NULL"), text("position IS NULL")
 
 

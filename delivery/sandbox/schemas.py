@@ -82,7 +82,9 @@ class CapturedOut(Schema):
     subject = fields.String(required=True, allow_none=True, metadata={"description": "Of a mail."})
     text = fields.String(required=True, allow_none=True)
     html = fields.String(required=True, allow_none=True, metadata={"description": "Of a mail."})
-    headers = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    headers = fields.Dict(
+        keys=fields.String(), values=fields.String(), required=True, metadata={"description": "Of a mail."}
+    )
     created_at = fields.AwareDateTime(required=True)
 
 
@@ -115,5 +117,5 @@ def _captured_out(row: Any, verdict: Verdict) -> dict[str, Any]:
         nothing = dict.fromkeys(("to", "subject", "text", "html"))
         return {**shown, **nothing, "would_be_sent": False, "reason": f"{cause(verdict.reason)}.", "headers": {}}
     words = {"to": verdict.address, "subject": verdict.subject or None, "text": verdict.text}
-    more = {"html": verdict.html or None, "headers": verdict.headers}
+    more = {"html": verdict.html or None, "headers": verdict.headers if row.channel == Channel.MAIL else {}}
     return {**shown, **words, **more, "would_be_sent": True, "reason": None}

@@ -3,13 +3,14 @@
 They run in the caller's transaction. The moves are those that everybody makes: the same rules, history and facts.
 """
 
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, delete, select
 
 from delivery import clock
-from delivery.database import db, oldest_id, upsert
+from delivery.database import db, upsert
 from delivery.deliveries import services
 from delivery.deliveries.access import Permit
 from delivery.deliveries.forgetting import forget_people, recipient_forgotten, sender_forgotten
@@ -85,10 +86,10 @@ def expire(limit: int) -> int:
     The history knows no exception: its events stay, with nobody in them. Only the delivery forgets when it was picked
     up, as what was picked up cannot be deleted.
     """
-    made_before = oldest_id(clock.now(), minus_seconds=KEPT_DAYS * 86_400)
+    made_before = clock.now() - timedelta(days=KEPT_DAYS)
     old = (
         select(*_deliveries.c)
-        .where(_deliveries.c.test, _deliveries.c.id < made_before, _deliveries.c.deleted_at.is_(None))
+        .where(_deliveries.c.test, _deliveries.c.created_at < made_before, _deliveries.c.deleted_at.is_(None))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

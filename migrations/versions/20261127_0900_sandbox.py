@@ -38,8 +38,8 @@ def upgrade() -> None:
     )
     with op.get_context().autocommit_block():
         op.create_index(
-            "ix_deliveries_test", "deliveries", ["id"],
-            postgresql_where=TESTS, sqlite_where=TESTS_SQLITE, postgresql_concurrently=True, if_not_exists=True,
+            "ix_deliveries_test", "deliveries", ["id"], postgresql_where=sa.text(f"test AND {ALIVE}"),
+            sqlite_where=sa.text(f"test = 1 AND {ALIVE}"), postgresql_concurrently=True, if_not_exists=True,
         )  # fmt: skip
         op.create_index(
             "uq_deliveries_reference_once", "deliveries", ["owner_id", "test", "reference"],

@@ -119,7 +119,7 @@ def test_what_a_key_makes_is_of_its_world(app, people, endpoint):
         assert made.json["test"] is is_test
         with app.app_context(), db.engine.connect() as connection:
             rows = [row for table in MADE for row in connection.execute(select(table.id, table.test))]
-        assert dict((str(row.id), row.test) for row in rows)[made.json["id"]] is is_test
+        assert {str(row.id): row.test for row in rows}[made.json["id"]] is is_test
 
 
 def test_nobody_is_written_to_twice_for_a_key_of_both_worlds(app, api):
