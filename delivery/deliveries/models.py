@@ -55,11 +55,7 @@ class Delivery(Base):
             f"picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ({_BEFORE_PICKUP}))",
             name="no_way_back",
         ),
-        Index(
-            "uq_deliveries_reference", "owner_id", "reference",
-            unique=True, postgresql_where=ALIVE, sqlite_where=ALIVE,
-        ),
-        # What tests and live deliveries are to have each for themselves; the one above goes a release later.
+        # Tests and live deliveries have each their own.
         Index(
             "uq_deliveries_reference_once", "owner_id", "test", "reference",
             unique=True, postgresql_where=ALIVE, sqlite_where=ALIVE,

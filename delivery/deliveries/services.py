@@ -179,7 +179,7 @@ _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c i
 # Statements that every request runs are built once: building one costs as much as running it.
 _INSERT_ONCE = {
     name: insert(_deliveries)
-    .on_conflict_do_nothing()  # by either index; the release before knows one of them
+    .on_conflict_do_nothing()  # by this reference; no index is named, so that a migration may change it
     .returning(_deliveries.c.id, OWNER_SWITCHES)
     for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
 }

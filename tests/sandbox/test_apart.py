@@ -122,7 +122,20 @@ def test_what_a_key_makes_is_of_its_world(app, people, endpoint):
         assert {str(row.id): row.test for row in rows}[made.json["id"]] is is_test
 
 
-def test_nobody_is_written_to_twice_for_a_key_of_both_worlds(app, api):
+def test_a_reference_is_unique_in_each_world(api):
+    key = sandbox_of(api)
+    live, test = api.create(reference="order-1"), key.create(reference="order-1")
+    for by, mine in ((api, live), (key, test)):
+        again = by.post("/api/deliveries", json=delivery_in(reference="order-1"))
+        assert problem(again, 409, "duplicate_reference")["existing_id"] == mine["id"]
+        other = by.create(reference="order-2")
+        change = {"json": {"reference": "order-1"}, "headers": {"If-Match": "*"}}
+        problem(by.patch(f"/api/deliveries/{other['id']}", **change), 409, "duplicate_reference")
+        [found] = by.get("/api/deliveries?reference=order-1").json["items"]
+        assert found["id"] == mine["id"]
+
+
+def test_an_idempotency_key_is_one_in_each_world(api):
     """An Idempotency-Key means one thing in each world."""
     again = {"Idempotency-Key": "order-1"}
     one, other = (by.post("/api/deliveries", json=delivery_in(), headers=again) for by in (api, sandbox_of(api)))
