@@ -14,7 +14,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from delivery.auth import invitations
 from delivery.database import transaction
 from delivery.policy import POLICY
-from tests.auth.keys import made
+from tests.auth.keys import made, sandbox_of
 
 METHODS = {"get", "post", "patch", "delete", "put"}
 PROBLEM = "application/problem+json"
@@ -130,6 +130,7 @@ def test_an_operation_says_what_its_row_of_the_policy_says(document):
         ]
         assert operation.get("x-roles") == (sorted(rule.roles) if rule.roles else None), (method, path)
         assert operation.get("x-parts") == (sorted(rule.parts) if rule.parts else None), (method, path)
+        assert rule.public or operation["x-modes"] == sorted(rule.modes), (method, path)
         if rule.scope:
             assert operation["x-required-scope"] == rule.scope, (method, path)
             assert f"`{rule.scope}`" in operation["description"], (method, path)
@@ -179,6 +180,7 @@ class Caller:
     def ready(self, case):
         """Fill in what only we know: ids that exist, the version, the token."""
         path = case.operation.path
+        by = sandbox_of(self.api) if path.startswith("/api/sandbox") else self.api
         ends = case.operation.method.upper() == "DELETE" or "/logout" in path or path.endswith("/erase")
         if ends or self.is_spent:
             self.api = self.make()
@@ -186,7 +188,7 @@ class Caller:
         if "user_id" in case.path_parameters:
             case.path_parameters["user_id"] = self.api.user_id
         if "delivery_id" in case.path_parameters:
-            case.path_parameters["delivery_id"] = self.api.create()["id"]
+            case.path_parameters["delivery_id"] = by.create()["id"]
         if "message_id" in case.path_parameters:
             self.api.create()
             case.path_parameters["message_id"] = self.api.get("/api/notifications").json["items"][0]["id"]
@@ -200,7 +202,7 @@ class Caller:
         if "If-Match" in headers:
             headers["If-Match"] = "*"
         headers.pop("Idempotency-Key", None)
-        return headers | self.api.headers
+        return headers | by.headers
 
 
 def conform(operation, caller):

@@ -11,7 +11,7 @@ from marshmallow import INCLUDE, fields
 
 from delivery.web import Blueprint, Schema
 from delivery.web.callers import policy_of
-from delivery.web.rules import Rule
+from delivery.web.rules import BOTH, LIVE, TESTS, Rule
 
 _KEY = "delivery.openapi"
 _DESCRIPTION = """
@@ -35,6 +35,8 @@ _SECURITY_SCHEMES = {
         ),
     },
 }
+_NO_KEY = "No API key may; a person must sign in."
+_KEYS = {LIVE: "A live API key", TESTS: "Only a test key may call this; it", BOTH: "An API key, live or for tests,"}
 _COUNT = {"type": "integer", "minimum": 0}
 _LIMIT_HEADERS: dict[str, Any] = {
     "RateLimit-Limit": {"description": "Requests a minute.", "schema": _COUNT},
@@ -137,7 +139,7 @@ def _name_limits(responses: dict[str, Any]) -> None:
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:
-    """Return `x-roles` (where not every role may), `x-parts` (what one must be to the object), `x-required-scope`."""
+    """Return `x-roles` (where not all may), `x-parts` (what one must be to it), `x-required-scope`, `x-modes`."""
     said: dict[str, Any] = {}
     if rule.roles is not None:
         said["x-roles"] = sorted(rule.roles)
@@ -145,9 +147,10 @@ def _said(rule: Rule, description: str | None) -> dict[str, Any]:
         said["x-parts"] = sorted(rule.parts)
     if rule.public and rule.scope is None:
         return said
-    key = f"An API key needs the scope `{rule.scope}`." if rule.scope else "No API key may; a person must sign in."
+    key = f"{_KEYS[rule.modes]} needs the scope `{rule.scope}`." if rule.scope else _NO_KEY
     words = f"{description}\n\n{key}" if description else key
-    return {**said, "x-required-scope": rule.scope, "description": words}
+    modes = sorted(rule.modes) if rule.scope else ["live"]
+    return {**said, "x-required-scope": rule.scope, "x-modes": modes, "description": words}
 
 
 def version() -> str:

@@ -7,7 +7,7 @@ changes places.
 import re
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from delivery.database import db, transaction
 from delivery.deliveries.models import Delivery
@@ -148,11 +148,21 @@ def test_an_idempotency_key_is_one_in_each_world(api):
 
 def test_open_tests_keep_nobody_from_leaving_and_are_forgotten_with_them(app, people):
     leaver, admin = people.customer(), people.admin()
-    sandbox_of(leaver).create()
+    sandbox_of(leaver).create(description="Between Ada and Grace")
     assert admin.delete(f"/api/users/{leaver.user_id}", headers={"If-Match": "*"}).status_code == 204
+    assert of_deliveries(app, "description") == [None]
+
+
+def test_whoever_stands_in_a_test_is_forgotten_while_it_is_open(app, people):
+    admin = people.admin()
+    sandbox_of(people.customer()).create()
+    assert admin.post("/api/privacy/erasures", json={"email": "grace@home.example"}).status_code == 200
+    assert of_deliveries(app, "recipient_email") == [None]
+
+
+def of_deliveries(app, column):
     with app.app_context(), db.engine.connect() as connection:
-        pickup = select(func.count()).where(Delivery.pickup.is_(None), Delivery.description.is_(None))
-        assert connection.execute(pickup).scalar_one() == 1
+        return list(connection.execute(select(Delivery.__table__.c[column])).scalars())
 
 
 def test_a_key_says_what_it_is(api):
