@@ -216,6 +216,9 @@ class Config:
     # Processes
     WEB_WORKERS: int = env(number(1, 256), "2", "Web processes.")
     WEB_THREADS: int = env(number(1, 256), "8", "Threads of one web process.")
+    ALIVE_DIR: Path | None = env(
+        OWN_FOLDER, "", "Where workers and cron leave signs of life, for `scripts/alive.py`; when empty, nowhere."
+    )
     LOG_LEVEL: str = env(choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "INFO", "Least level to log.")
     LOG_FORMAT: str = env(choice("json", "text"), in_development("text", "json"), "JSON objects, or lines for people.")
 

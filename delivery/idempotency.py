@@ -10,14 +10,14 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
 import psycopg
 from flask import Response, current_app, g, request
-from sqlalchemy import Boolean, Integer, LargeBinary, String, delete, literal, or_, select, tuple_, update
+from sqlalchemy import Boolean, Integer, LargeBinary, String, bindparam, delete, literal, or_, select, tuple_, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -25,7 +25,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, db, now, transaction, upsert
+from delivery.database import UTC, Base, Json, backend, db, now, transaction, upsert
 from delivery.errors import Conflict, Invalid, Malformed, Unavailable
 from delivery.web import caller, dump_json
 from delivery.web.documented import takes_header
@@ -50,6 +50,9 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(UTC, index=True)
 
 
+_table = IdempotencyKey.__table__
+
+
 class _holds(FunctionElement[bool]):  # noqa: N801  # reads as the SQL function that it is
     """Whether the first bytes hold the second."""
 
@@ -66,6 +69,21 @@ def _postgresql_holds(element: _holds, compiler: SQLCompiler, **options: Any) ->
 @compiles(_holds, "sqlite")
 def _sqlite_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str:
     return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
+
+
+# Built once, and run without the ORM: every keyed request runs both of them.
+_SAVE = (
+    update(_table)
+    .where(_table.c.caller_id == bindparam("of_caller"), _table.c.key == bindparam("of_key"))
+    .values({name: bindparam(name) for name in ("status", "headers", "body")})
+)
+
+
+@cache
+def _claim(_backend: str) -> Any:
+    """Build the statement that writes a key down where there is none yet; each database has its own words for it."""
+    named: dict[str, Any] = {name: bindparam(name) for name in ("caller_id", "key", "fingerprint", "created_at")}
+    return upsert(_table).values(named).on_conflict_do_nothing().returning(_table.c.key)
 
 
 def transactional(view: View) -> View:
@@ -104,6 +122,7 @@ def heeds_key(view: View) -> View:
         view,
         "Idempotency-Key",
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
+        pattern=r'^("[A-Za-z0-9_.:-]{1,255}"|[A-Za-z0-9_.:-]{1,255})$',
     )
     return view
 
@@ -159,9 +178,8 @@ def _fingerprint() -> bytes:
 def _replay_of(session: Session, key: str) -> Response | None:
     """Claim the key, or return the answer that was given under it."""
     values = {"caller_id": caller().id, "key": key, "fingerprint": _fingerprint(), "created_at": clock.now()}
-    claim = upsert(IdempotencyKey).values(values).on_conflict_do_nothing().returning(IdempotencyKey.key)
     try:
-        if session.execute(claim).one_or_none():
+        if session.connection().execute(_claim(backend()), values).one_or_none():
             return None
     except OperationalError as error:
         if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
@@ -188,9 +206,6 @@ def _keep(session: Session, key: str, response: Response, *, secret: tuple[str, 
     if secret:
         body = dump_json({**orjson.loads(body), **dict.fromkeys(secret)})
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    session.execute(
-        update(IdempotencyKey)
-        .where(IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
-        .values(status=response.status_code, headers=headers, body=body)
-    )
+    answered = {"status": response.status_code, "headers": headers, "body": body}
+    session.connection().execute(_SAVE, {"of_caller": caller().id, "of_key": key, **answered})
     return response

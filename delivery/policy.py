@@ -68,7 +68,15 @@ POLICY: Policy = {
     "deliveries.create": signed_in(
         scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
     ),
+    "bulk.create": signed_in(
+        scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
+    ),
+    # Each delivery by itself: what is not theirs to see is not found
+    "bulk.move": signed_in(scope=Scope.DELIVERIES_MOVE, modes=BOTH),
+    "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
     "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
     "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ, modes=BOTH),
     "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ, modes=BOTH),
     "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE, modes=BOTH),

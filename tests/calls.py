@@ -156,7 +156,12 @@ CALLS = {
     "privacy.index": get("/api/privacy/erasures", by=ADMIN),
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
+    "bulk.create": post("/api/deliveries/bulk", {"items": [delivery_in(), delivery_in(tags=["a"])]}),
+    "bulk.move": post("/api/deliveries/transitions", {"items": [{"id": "{delivery}"}], "to": "{next_state}"}),
+    "labels.show": get("/api/deliveries/{delivery}/label"),
+    "labels.sheet": post("/api/deliveries/labels", {"ids": ["{delivery}"]}),
     "deliveries.index": get("/api/deliveries"),
+    "deliveries.export": get("/api/deliveries/export.csv"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),
     "deliveries.edit": patch("/api/deliveries/{delivery}", {"item_name": "Red"}),
@@ -346,6 +351,8 @@ def filled(value, things):
     """Put things in the place of their names, in a text or in the texts of a body."""
     if isinstance(value, dict):
         return {name: filled(inner, things) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, things) for inner in value]
     if isinstance(value, str) and "{" in value:
         before, _, rest = value.partition("{")
         name, _, after = rest.partition("}")

@@ -11,15 +11,18 @@ from delivery.auth.models import LONGEST_USER_AGENT
 from delivery.auth.states import InvitationState, Scope
 from delivery.users.schemas import LONGEST_EMAIL, Email, Password, folded
 from delivery.users.states import Role
-from delivery.web import Flag, Line, Schema, Tick, Time, Whole
-from delivery.web.paging import PageArgs
+from delivery.web import Flag, Line, Schema, Text, Tick, Time, Whole, Word
+from delivery.web.paging import PageArgs, page_of
+
+# Any token is refused with one answer; beyond this it is not looked at.
+LONGEST_TOKEN = 20_000
 
 
 class _OAuthIn(Schema):
     """What programs that speak OAuth2 send along; we have no scopes and no clients that must be known."""
 
-    scope = fields.String(validate=validate.Length(max=200))
-    client_id = fields.String(validate=validate.Length(max=200))
+    scope = Text(200)
+    client_id = Text(200)
     client_secret = fields.String(load_only=True, validate=validate.Length(max=200))
 
 
@@ -36,7 +39,10 @@ class SignInName(fields.String):
 class LoginIn(_OAuthIn):
     """RFC 6749, 4.3.2, as a form; the same with `email` as JSON."""
 
-    username = SignInName(validate=validate.Length(max=LONGEST_EMAIL), metadata={"description": "The e-mail address."})
+    username = SignInName(
+        validate=validate.Length(max=LONGEST_EMAIL),
+        metadata={"description": "The e-mail address.", "example": "ada@shop.example"},
+    )
     email = SignInName(validate=validate.Length(max=LONGEST_EMAIL))
     password = Password()
     grant_type = fields.String(validate=validate.OneOf(["password"]))
@@ -50,16 +56,21 @@ class LoginIn(_OAuthIn):
 class RefreshIn(_OAuthIn):
     """RFC 6749, 6, as a form; the same as JSON."""
 
-    refresh_token = fields.String(required=True, load_only=True, validate=validate.Length(max=1000))
+    refresh_token = Text(1000, required=True, load_only=True, metadata={"example": "dmr_Zk3q8vYt1mXbN5sPw7LcR2hD"})
     grant_type = fields.String(validate=validate.OneOf(["refresh_token"]))
 
 
 class TokenOut(Schema):
-    access_token = fields.String(required=True)
+    access_token = Word(4000, required=True, metadata={"example": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmVk"})
     token_type = fields.String(required=True, validate=validate.OneOf(["Bearer"]))
-    expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
-    refresh_token = fields.String(
-        required=True, metadata={"description": "For POST /api/auth/refresh, once; the answer has the next one."}
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds.", "example": 1800})
+    refresh_token = Word(
+        1000,
+        required=True,
+        metadata={
+            "description": "For POST /api/auth/refresh, once; the answer has the next one.",
+            "example": "dmr_Zk3q8vYt1mXbN5sPw7LcR2hD",
+        },
     )
 
 
@@ -72,9 +83,7 @@ class SessionOut(Schema):
     current = fields.Boolean(required=True, metadata={"description": "Whether this is the session that asks."})
 
 
-class SessionPage(Schema):
-    items = fields.List(fields.Nested(SessionOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+SessionPage = page_of(SessionOut)
 
 
 def session_out(row: Any, *, current_id: UUID | None) -> dict[str, Any]:
@@ -88,7 +97,11 @@ class AddressIn(Schema):
 
 
 class TokenIn(Schema):
-    token = fields.String(required=True, metadata={"description": "What the link in the mail has after `token=`."})
+    token = Text(
+        LONGEST_TOKEN,
+        required=True,
+        metadata={"description": "What the link in the mail has after `token=`.", "example": "WyJhZGEiXQ.aSg.c2lnbmVk"},
+    )
 
 
 class ResetIn(TokenIn):
@@ -132,9 +145,9 @@ class ApiKeyRollIn(Schema):
 
 class ApiKeyOut(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    hint = fields.String(required=True, metadata={"example": "dms_live_...x7Qd"})
-    scopes = fields.List(fields.Enum(Scope, by_value=True), required=True)
+    name = Text(100, required=True, metadata={"example": "Shop at the harbour"})
+    hint = Word(20, required=True, metadata={"example": "dms_live_...x7Qd"})
+    scopes = fields.List(fields.Enum(Scope, by_value=True), required=True, validate=validate.Length(max=len(Scope)))
     test = fields.Boolean(required=True, metadata={"description": "Whether it sees and makes tests only."})
     created_at = fields.AwareDateTime(required=True)
     expires_at = fields.AwareDateTime(required=True, allow_none=True)
@@ -150,16 +163,15 @@ class ApiKeyOut(Schema):
 
 
 class NewApiKeyOut(ApiKeyOut):
-    secret = fields.String(
+    secret = Word(
+        58,
         required=True,
         allow_none=True,
         metadata={"description": "The key itself, this once; null in the replay of an Idempotency-Key."},
     )
 
 
-class ApiKeyPage(Schema):
-    items = fields.List(fields.Nested(ApiKeyOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+ApiKeyPage = page_of(ApiKeyOut)
 
 
 def key_out(row: Any) -> dict[str, Any]:
@@ -179,10 +191,13 @@ class InvitationArgs(PageArgs):
 
 class InvitationOut(Schema):
     id = fields.UUID(required=True)
-    email = fields.String(
-        required=True, allow_none=True, metadata={"description": "Taken off 30 days after the invitation's end."}
+    email = Text(
+        LONGEST_EMAIL,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Taken off 30 days after the invitation's end."},
     )
-    name = fields.String(required=True, allow_none=True)
+    name = Text(200, required=True, allow_none=True)
     role = fields.Enum(Role, by_value=True, required=True)
     state = fields.Enum(InvitationState, by_value=True, required=True)
     invited_by = fields.UUID(required=True, allow_none=True)
@@ -194,9 +209,7 @@ class InvitationOut(Schema):
     revoked_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class InvitationPage(Schema):
-    items = fields.List(fields.Nested(InvitationOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+InvitationPage = page_of(InvitationOut)
 
 
 class AcceptIn(TokenIn):

@@ -47,7 +47,12 @@ class OneClick(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    one_click = fields.String(required=True, data_key="List-Unsubscribe", validate=validate.Equal("One-Click"))
+    one_click = fields.String(
+        required=True,
+        data_key="List-Unsubscribe",
+        validate=validate.Equal("One-Click"),
+        metadata={"example": "One-Click"},
+    )
 
 
 class Link(NamedTuple):
@@ -128,9 +133,12 @@ def _name_of(tag: str) -> str:
 @public
 @_by_link
 @blp.errors_or_page(400)
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.page_response
 def show(*, link: Link) -> Response:
-    """Show a page with a button and what is set; looking changes nothing, because mail scanners open links."""
+    """Show a page with a button and what is set; looking changes nothing, because mail scanners open links.
+
+    The link in every mail about a delivery leads here, and its token is all that it takes.
+    """
     return _page(link)
 
 
@@ -141,9 +149,12 @@ def show(*, link: Link) -> Response:
 @blp.errors_or_page(400, 422)
 @blp.arguments(OneClick, location="json_or_any_form")
 @blp.response(204)
-@blp.alt_response(200, schema={"type": "string"}, content_type="text/html", success=True, description="To a form")
+@blp.page_to_form
 def leave(_body: dict[str, Any], *, link: Link) -> Response:
-    """Send no more news of deliveries to the address that the mail went to: mail programs post this by one click."""
+    """Send no more news of deliveries to the address that the mail went to: mail programs post this by one click.
+
+    One-click unsubscribing (RFC 8058): the body is the form `List-Unsubscribe=One-Click`. Twice is the same as once.
+    """
     with transaction():
         opt_outs.opt_out_hash(Channel.MAIL, link.hashed, "link")
     return _page(link, done=True) if from_browser() else no_content()
@@ -154,9 +165,12 @@ def leave(_body: dict[str, Any], *, link: Link) -> Response:
 @_by_link
 @blp.errors_or_page(400)
 @blp.response(204)
-@blp.alt_response(200, schema={"type": "string"}, content_type="text/html", success=True, description="To a form")
+@blp.page_to_form
 def come_back(*, link: Link) -> Response:
-    """Send news of deliveries to this address again."""
+    """Send news of deliveries to this address again.
+
+    Undoes the link's unsubscribing; a program gets 204, a browser the page.
+    """
     with transaction():
         opt_outs.opt_in_hash(Channel.MAIL, link.hashed, "link")
     return _page(link, done=True) if from_browser() else no_content()
@@ -168,7 +182,10 @@ def come_back(*, link: Link) -> Response:
 @blp.errors_or_page(400)
 @blp.response(200, RecipientPreferencesOut)
 def show_preferences(*, link: Link) -> Response:
-    """Read what whoever got the mail wants to be told as a recipient; no address is in it."""
+    """Read what whoever got the mail wants to be told as a recipient; no address is in it.
+
+    Every event is in it, on or off; the token of the link in the mail is all that it takes.
+    """
     return answer(recipients.shown(recipients.wishes_of(link.hashed)))
 
 
@@ -179,9 +196,12 @@ def show_preferences(*, link: Link) -> Response:
 @blp.errors_or_page(400, 422)
 @blp.arguments(RecipientPreferencesIn, location="json_or_form", form=RecipientPreferencesForm)
 @blp.response(204)
-@blp.alt_response(200, schema={"type": "string"}, content_type="text/html", success=True, description="To a form")
+@blp.page_to_form
 def save_preferences(body: dict[str, Any], *, link: Link) -> Response:
-    """Set what whoever got the mail wants to be told as a recipient, whole: what is not in it is as if never set."""
+    """Set what whoever got the mail wants to be told as a recipient, whole: what is not in it is as if never set.
+
+    As JSON by programs, as a form by the page; a program gets 204, a browser the page.
+    """
     with transaction():
         recipients.replace(link.hashed, **body)
     return _page(link, saved=True) if from_browser() else no_content()

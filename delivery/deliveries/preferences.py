@@ -9,8 +9,8 @@ from delivery import audit
 from delivery.deliveries import told
 from delivery.notifications import preferences
 from delivery.notifications.preferences import Wishes
-from delivery.users.schemas import known_zone, locale_field
-from delivery.web import Flag, Schema
+from delivery.users.schemas import locale_field, zone_field
+from delivery.web import Flag, Schema, Word
 
 
 def _off() -> Flag:
@@ -52,13 +52,13 @@ class SwitchesIn(Schema):
     events = fields.Nested(Events)
 
 
-def _time_of_day() -> fields.String:
+def _time_of_day(example: str) -> fields.String:
     shape = validate.Regexp(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z", error="Must be a time of day, such as 21:00.")
-    return fields.String(required=True, validate=shape)
+    return fields.String(required=True, validate=[shape, validate.Length(max=5)], metadata={"example": example})
 
 
 class _Hours(Schema):
-    time_zone = fields.String(required=True, validate=known_zone, metadata={"example": "Europe/Berlin"})
+    time_zone = zone_field(required=True)
 
     @validates_schema
     def are_some(self, data: dict[str, Any], **_: Any) -> None:
@@ -67,7 +67,7 @@ class _Hours(Schema):
 
 
 # `from` is no name that a class could give a field.
-QuietHours = _Hours.from_dict({"from": _time_of_day(), "to": _time_of_day()}, name="QuietHours")
+QuietHours = _Hours.from_dict({"from": _time_of_day("21:00"), "to": _time_of_day("08:00")}, name="QuietHours")
 
 
 class PreferencesIn(Schema):
@@ -80,7 +80,7 @@ class PreferencesIn(Schema):
 
 class PreferencesOut(Schema):
     events = fields.Nested(OwnEvents, required=True)
-    locale = fields.String(required=True, allow_none=True)
+    locale = Word(15, required=True, allow_none=True)
     quiet_hours = fields.Nested(QuietHours, required=True, allow_none=True)
 
 

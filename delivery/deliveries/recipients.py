@@ -13,8 +13,8 @@ from delivery.deliveries.preferences import QuietHours, quiet_in, quiet_out
 from delivery.notifications import preferences
 from delivery.notifications.preferences import NO_WISHES, Wishes
 from delivery.notifications.states import Channel
-from delivery.users.schemas import locale_field
-from delivery.web import Flag, Schema
+from delivery.users.schemas import LONGEST_ZONE, locale_field
+from delivery.web import Flag, Schema, Word
 
 
 class ByMail(Schema):
@@ -39,16 +39,20 @@ class RecipientPreferencesIn(Schema):
 class RecipientPreferencesForm(Schema):
     """The same as the page's form sends it; an empty field says nothing, and no event without its tick is wanted."""
 
-    locale = fields.String(required=True)
-    quiet_from = fields.String()
-    quiet_to = fields.String()
-    time_zone = fields.String()
-    mail = fields.List(fields.String(validate=validate.OneOf(told.EVENTS)))
+    locale = Word(15, required=True, metadata={"example": "en"})
+    quiet_from = Word(5)
+    quiet_to = Word(5)
+    time_zone = Word(LONGEST_ZONE)
+    mail = fields.List(
+        fields.String(validate=validate.OneOf(told.EVENTS)),
+        validate=validate.Length(max=len(told.EVENTS)),
+        metadata={"example": ["delivered"]},
+    )
 
 
 class RecipientPreferencesOut(Schema):
     events = fields.Nested(RecipientEvents, required=True)
-    locale = fields.String(required=True, allow_none=True)
+    locale = Word(15, required=True, allow_none=True)
     quiet_hours = fields.Nested(QuietHours, required=True, allow_none=True)
 
 

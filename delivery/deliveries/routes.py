@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import preferences, queries, services
+from delivery.deliveries import creating, exporting, moving, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
@@ -15,6 +15,7 @@ from delivery.deliveries.schemas import (
     DeliveryPage,
     DeliveryPatch,
     EventPage,
+    ExportArgs,
     MoveIn,
     delivery_out,
     event_out,
@@ -38,13 +39,14 @@ from delivery.web import (
     signed_in,
     single,
 )
+from delivery.web.blueprint import FILE
 from delivery.web.paging import PageArgs, read_cursor, uuid_position, write_cursor
 
 blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveries, from order to doorstep.")
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    return delivery_out(row, allowed=services.allowed_for(caller(), row))
+    return delivery_out(row, allowed=moving.allowed_for(caller(), row))
 
 
 @blp.route("/deliveries", methods=("POST",))
@@ -54,8 +56,12 @@ def _shown(row: Any) -> dict[str, Any]:
 @blp.response(201, DeliveryOut)
 @transactional
 def create(body: dict[str, Any]) -> Response:
-    """Create a delivery, `pending` at once or, with `draft`, later."""
-    row = services.create(caller(), **body)
+    """Create a delivery, `pending` at once or, with `draft`, later.
+
+    It gets a tracking number, and whoever is to receive it is told. A `reference` that you have used is a 409 with the
+    id of the delivery that has it; an `Idempotency-Key` makes the request safe to repeat.
+    """
+    row = creating.create(caller(), **body)
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
 
@@ -65,7 +71,10 @@ def create(body: dict[str, Any]) -> Response:
 @blp.arguments(DeliveryArgs, location="query")
 @blp.response(200, DeliveryPage)
 def index(args: dict[str, Any]) -> Response:
-    """List the deliveries that you may see: your own, those assigned to you, or all, by your role."""
+    """List the deliveries that you may see: your own, those assigned to you, or all, by your role.
+
+    All filters hold together; of `status` and `tag` any of those given is enough. Pages follow `next_cursor`.
+    """
     return _page(args)
 
 
@@ -90,11 +99,23 @@ def _page(args: dict[str, Any]) -> Response:
     return answer({"items": [_shown(row) for row in page], "next_cursor": more})
 
 
+@blp.route("/deliveries/export.csv")
+@signed_in
+@blp.errors(401, 422, 503)
+@blp.arguments(ExportArgs, location="query")
+@blp.response(200, FILE, content_type="text/csv")
+def export(args: dict[str, Any]) -> Response:
+    """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole."""
+    found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)
+    return exporting.download(found)
+
+
 @blp.route("/deliveries/<uuid:delivery_id>")
 @signed_in
 @found(delivery_for)
 @blp.errors(401, 404)
 @blp.response(200, DeliveryOut)
+@blp.not_modified
 def show(row: Any) -> Response:
     """Read a delivery."""
     return single(_shown(row))
@@ -109,7 +130,10 @@ def show(row: Any) -> Response:
 @if_match
 @transactional
 def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition."""
+    """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition.
+
+    Each change raises the version by one and stands in the history.
+    """
     return single(_shown(services.edit(permit, expected=expected, **body)))
 
 
@@ -121,7 +145,10 @@ def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
 @if_match
 @transaction()
 def delete(permit: Permit, *, expected: Expected) -> Response:
-    """Delete a delivery that has not been picked up."""
+    """Delete a delivery that has not been picked up.
+
+    Once it has been, it is a 409. A deleted one is found no more.
+    """
     services.delete(permit, expected=expected)
     return no_content()
 
@@ -135,8 +162,12 @@ def delete(permit: Permit, *, expected: Expected) -> Response:
 @if_match_optional
 @transactional
 def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Move a delivery to another state; `allowed_transitions` says where it may go."""
-    return single(_shown(services.move(permit, expected=expected, **body)))
+    """Move a delivery to another state; `allowed_transitions` says where it may go.
+
+    A move that its state or your part in it does not allow is a 409 `illegal_move` with `from`, `to` and `allowed`, or
+    a 403. `If-Match` is heeded when it is sent.
+    """
+    return single(_shown(moving.move(permit, expected=expected, **body)))
 
 
 @blp.route("/deliveries/<uuid:delivery_id>/events")
@@ -146,7 +177,10 @@ def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, EventPage)
 def timeline(row: Any, args: dict[str, Any]) -> Response:
-    """Read a delivery's history, the oldest event first."""
+    """Read a delivery's history, the oldest event first.
+
+    One event a version; nothing in it is ever changed.
+    """
     sort, limit = f"events-{row.id}", args["limit"]
     after = int(read_cursor(args["cursor"], sort=sort)[0]) if args["cursor"] else 0
     rows = queries.timeline(row.id, after=after, limit=limit + 1)

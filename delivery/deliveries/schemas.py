@@ -5,10 +5,11 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from delivery.deliveries.preferences import SwitchesIn
+from delivery.deliveries.searching import MOST_WORDS
 from delivery.deliveries.states import State
-from delivery.users.schemas import Email, Phone, locale_field
-from delivery.web import Flag, Line, Number, Paragraph, Schema, Time, Whole
-from delivery.web.paging import PageArgs
+from delivery.users.schemas import LONGEST_EMAIL, Email, Phone, locale_field
+from delivery.web import Flag, Line, Number, Paragraph, Schema, Text, Time, Whole, Word
+from delivery.web.paging import PageArgs, page_of
 
 _TAGS_AT_MOST = 20
 
@@ -18,12 +19,14 @@ def _degrees(most: int, **options: Any) -> Number:
 
 
 def _tag_names(**options: Any) -> fields.List[Any]:
-    return fields.List(Line(50), validate=validate.Length(max=_TAGS_AT_MOST), **options)
+    return fields.List(
+        Line(50, metadata={"example": "fragile"}), validate=validate.Length(max=_TAGS_AT_MOST), **options
+    )
 
 
 class Location(Schema):
-    lat = _degrees(90, required=True)
-    lng = _degrees(180, required=True)
+    lat = _degrees(90, required=True, metadata={"example": 51.4545})
+    lng = _degrees(180, required=True, metadata={"example": -2.5879})
 
 
 class Address(Schema):
@@ -34,7 +37,10 @@ class Address(Schema):
     postcode = Line(20, allow_none=True, metadata={"example": "BS1 4ST"})
     country = fields.String(
         required=True,
-        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+        validate=[
+            validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+            validate.Length(max=2),
+        ],
         metadata={"example": "GB"},
     )
     lat = _degrees(90, allow_none=True)
@@ -114,28 +120,37 @@ class DeliveryPatch(_Writable):
     requirements = fields.Nested(Requirements)
 
 
-class MoveIn(Schema):
-    to = fields.Enum(State, by_value=True, required=True)
+def target_field(**options: Any) -> fields.Enum[State]:
+    return fields.Enum(State, by_value=True, metadata={"example": "cancelled"}, **options)
+
+
+class MoveWords(Schema):
+    """What can be said of a move, and of each of many moves."""
+
     reason_code = fields.String(
         allow_none=True,
-        load_default=None,
-        validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+        validate=[
+            validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+            validate.Length(max=40),
+        ],
         metadata={"example": "nobody_home"},
     )
-    note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
-    public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
-    occurred_at = Time(
-        load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."}
-    )
-    location = fields.Nested(Location, allow_none=True, load_default=None)
-    courier_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "With `assigned`: to whom."})
+    note = Paragraph(2000, allow_none=True, metadata={"description": "For staff."})
+    public_note = Paragraph(500, allow_none=True, metadata={"description": "For the recipient."})
+    occurred_at = Time(allow_none=True, metadata={"description": "When it happened; now, when not given."})
+    location = fields.Nested(Location, allow_none=True)
+    courier_id = fields.UUID(allow_none=True, metadata={"description": "With `assigned`: to whom."})
+
+
+class MoveIn(MoveWords):
+    to = target_field(required=True)
 
 
 class RecipientOut(Schema):
-    name = fields.String(required=True)
-    email = fields.String(required=True, allow_none=True)
-    phone = fields.String(required=True, allow_none=True)
-    locale = fields.String(required=True)
+    name = Text(200, required=True, metadata={"example": "Grace Doorstep"})
+    email = Text(LONGEST_EMAIL, required=True, allow_none=True, metadata={"example": "grace@home.example"})
+    phone = Word(16, required=True, allow_none=True)
+    locale = Word(15, required=True, metadata={"example": "en"})
 
 
 class WindowOut(Schema):
@@ -145,17 +160,24 @@ class WindowOut(Schema):
 
 class DeliveryOut(Schema):
     id = fields.UUID(required=True)
-    tracking_number = fields.String(required=True)
+    tracking_number = fields.String(
+        required=True,
+        validate=[validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")],
+        metadata={"example": "7K3M9QX2VB4TD"},
+    )
     test = fields.Boolean(required=True, metadata={"description": "Whether a test key made it: nobody is written to."})
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
-        fields.Enum(State, by_value=True), required=True, metadata={"description": "Where you may move it now."}
+        fields.Enum(State, by_value=True),
+        required=True,
+        validate=validate.Length(max=len(State)),
+        metadata={"description": "Where you may move it now."},
     )
     owner_id = fields.UUID(required=True)
     courier_id = fields.UUID(required=True, allow_none=True)
-    reference = fields.String(required=True, allow_none=True)
-    item_name = fields.String(required=True)
-    description = fields.String(required=True, allow_none=True)
+    reference = Text(100, required=True, allow_none=True, metadata={"example": "order-1001"})
+    item_name = Text(200, required=True, metadata={"example": "Blue bicycle"})
+    description = Text(2000, required=True, allow_none=True)
     recipient = fields.Nested(RecipientOut, required=True)
     pickup = fields.Nested(Address, required=True, allow_none=True)
     destination = fields.Nested(Address, required=True)
@@ -163,16 +185,14 @@ class DeliveryOut(Schema):
     window = fields.Nested(WindowOut, required=True)
     requirements = fields.Nested(Requirements, required=True)
     notifications = fields.Nested(SwitchesIn, required=True, allow_none=True)
-    tags = fields.List(fields.String(), required=True)
+    tags = _tag_names(required=True)
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
     picked_up_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class DeliveryPage(Schema):
-    items = fields.List(fields.Nested(DeliveryOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+DeliveryPage = page_of(DeliveryOut)
 
 
 class EventOut(Schema):
@@ -180,33 +200,38 @@ class EventOut(Schema):
     kind = fields.String(required=True, validate=validate.OneOf(["moved", "edited", "assigned", "proof", "corrected"]))
     from_state = fields.Enum(State, by_value=True, required=True, allow_none=True)
     to_state = fields.Enum(State, by_value=True, required=True)
-    reason_code = fields.String(required=True, allow_none=True)
-    note = fields.String(required=True, allow_none=True)
-    public_note = fields.String(required=True, allow_none=True)
+    reason_code = Word(40, required=True, allow_none=True)
+    note = Text(2000, required=True, allow_none=True)
+    public_note = Text(500, required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
-    actor_type = fields.String(
-        required=True, metadata={"description": "user, api_key (of that user), cli, system or sandbox"}
+    actor_type = Word(
+        10,
+        required=True,
+        metadata={"description": "user, api_key (of that user), cli, system or sandbox", "example": "user"},
     )
     actor_id = fields.UUID(required=True, allow_none=True)
-    request_id = fields.String(required=True, allow_none=True)
+    request_id = Word(64, required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True)
     recorded_at = fields.AwareDateTime(required=True)
 
 
-class EventPage(Schema):
-    items = fields.List(fields.Nested(EventOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+EventPage = page_of(EventOut)
 
 
-class DeliveryArgs(PageArgs):
+def _few_words(text: str) -> None:
+    if len(text.split()) > MOST_WORDS:
+        raise ValidationError(f"Must be at most {MOST_WORDS} words.")
+
+
+class ExportArgs(Schema):
     sort = fields.String(
         load_default="-created_at", validate=validate.OneOf(["-created_at", "created_at", "-updated_at", "updated_at"])
     )
-    status = fields.List(fields.Enum(State, by_value=True), load_default=list)
+    status = fields.List(fields.Enum(State, by_value=True), load_default=list, validate=validate.Length(max=len(State)))
     tag = _tag_names(load_default=list)
     courier_id = fields.UUID(load_default=None)
     owner_id = fields.UUID(load_default=None)
-    reference = Line(100, load_default=None)
+    reference = Line(100, load_default=None, metadata={"example": "order-1001"})
     created_after = Time(load_default=None)
     created_before = Time(load_default=None)
     updated_after = Time(load_default=None)
@@ -216,8 +241,19 @@ class DeliveryArgs(PageArgs):
     late = fields.Boolean(load_default=False)
     unassigned = fields.Boolean(load_default=False)
     q = Line(
-        100, load_default=None, metadata={"description": "Tracking number, reference, or part of the recipient's name."}
+        100,
+        load_default=None,
+        validate=[_few_words],
+        metadata={
+            "description": "Words, each of which must be found: any part of the tracking number, the reference, or the"
+            " recipient's name or phone; of one or two characters, the beginning of a word.",
+            "example": "Grace",
+        },
     )
+
+
+class DeliveryArgs(ExportArgs, PageArgs):
+    """The same for a page of them."""
 
 
 def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:

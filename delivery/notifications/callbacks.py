@@ -16,7 +16,7 @@ from delivery.errors import Forbidden
 from delivery.notifications import receipts
 from delivery.notifications.opt_outs import opt_in, opt_out
 from delivery.notifications.states import Channel
-from delivery.web import Blueprint, no_content, public, throttle
+from delivery.web import Blueprint, Text, no_content, public, throttle
 
 blp = Blueprint(
     "twilio", __name__, url_prefix="/api/callbacks/twilio", description="Called by Twilio, and signed with our token."
@@ -49,8 +49,16 @@ class ReceiptIn(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    MessageSid = fields.String(required=True, validate=validate.Regexp(r"[A-Za-z0-9]{2,100}\Z"))
-    MessageStatus = fields.String(required=True, validate=validate.Regexp(r"[a-z_]{1,20}\Z"))
+    MessageSid = fields.String(
+        required=True,
+        validate=[validate.Regexp(r"[A-Za-z0-9]{2,100}\Z"), validate.Length(max=100)],
+        metadata={"example": "SM1234567890"},
+    )
+    MessageStatus = fields.String(
+        required=True,
+        validate=[validate.Regexp(r"[a-z_]{1,20}\Z"), validate.Length(max=20)],
+        metadata={"example": "delivered"},
+    )
     ErrorCode = fields.Integer(load_default=None, validate=validate.Range(0, 999_999))
 
 
@@ -60,9 +68,9 @@ class TextIn(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    From = fields.String(required=True, validate=validate.Length(min=1, max=100))
-    Body = fields.String(load_default="", validate=validate.Length(max=2000))
-    OptOutType = fields.String(load_default="", validate=validate.Length(max=20))
+    From = fields.String(required=True, validate=validate.Length(min=1, max=100), metadata={"example": "+442079460000"})
+    Body = Text(2000, load_default="", metadata={"example": "STOP"})
+    OptOutType = Text(20, load_default="")
 
 
 def signed_by_twilio(view: View) -> View:
@@ -96,7 +104,10 @@ def _is_genuine() -> bool:
 @blp.arguments(ReceiptIn, location="form")
 @blp.response(204)
 def status(body: dict[str, Any], message_id: UUID) -> Response:
-    """Take a receipt: how far a text message got; the same one twice changes nothing."""
+    """Take a receipt: how far a text message got; the same one twice changes nothing.
+
+    Twilio calls this and signs it (`X-Twilio-Signature`); whatever is not signed with our token is a 403.
+    """
     said = {"provider_ref": body["MessageSid"], "status": body["MessageStatus"], "error_code": body["ErrorCode"]}
     with transaction():
         receipts.take(message_id, **said)
@@ -108,9 +119,12 @@ def status(body: dict[str, Any], message_id: UUID) -> Response:
 @signed_by_twilio
 @blp.errors(400, 403, 413, 415, 422, 429, 503)
 @blp.arguments(TextIn, location="form")
-@blp.response(200, {"type": "string"}, content_type="text/xml")
+@blp.response(200, {"type": "string", "maxLength": 5000, "pattern": "^<"}, content_type="text/xml")
 def inbound(body: dict[str, Any]) -> Response:
-    """Take what somebody wrote to our number: STOP, START and HELP, and their like; anything else is not kept."""
+    """Take what somebody wrote to our number: STOP, START and HELP, and their like; anything else is not kept.
+
+    Twilio calls this and signs it (`X-Twilio-Signature`); the answer is TwiML, and says what we write back.
+    """
     word = _word(body["OptOutType"] or body["Body"])
     if word in STOP or word in STOP_HERE:
         with transaction():

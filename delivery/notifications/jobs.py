@@ -21,7 +21,7 @@ from delivery.jobs import job, pause, stopping
 from delivery.notifications import alarm, attempts, breakers, claims, registry, wording
 from delivery.notifications.channels import Failure, Letter, Transport, Unreachable, printable, without_address
 from delivery.notifications.held import ClaimedMessage, Result
-from delivery.notifications.states import BREAKER_SECONDS, LADDERS, Channel, Outcome
+from delivery.notifications.states import BREAKER_SECONDS, LADDERS, LONGEST_ERROR, Channel, Outcome
 from delivery.notifications.wording import DATABASE_DOWN
 
 logger = logging.getLogger(__name__)
@@ -254,7 +254,7 @@ class _Drain:
             reference = self.transport.send(message.id, letter)
         except Failure as failure:
             result = self._failed(message, failure)
-            return replace(result, error=without_address(failure.message, letter.address))
+            return replace(result, error=without_address(failure.message, letter.address)[:LONGEST_ERROR])
         except Exception as error:
             logger.exception("the channel broke", extra={"message_id": message.id, "channel": message.channel})
             return Result(message, Outcome.UNCERTAIN, error_class="channel_broke", error=type(error).__name__)

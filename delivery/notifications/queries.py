@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, unio
 from delivery import clock, replica
 from delivery.database import oldest_id, reader
 from delivery.notifications.models import OutboxAttempt, OutboxMessage
-from delivery.notifications.states import REPEATED_AS_NEW, RESENDABLE
+from delivery.notifications.states import MOST_ATTEMPTS, REPEATED_AS_NEW, RESENDABLE
 
 _messages, _attempts = OutboxMessage.__table__, OutboxAttempt.__table__
 _m = _messages.c
@@ -135,6 +135,6 @@ def message_by_id(message_id: UUID) -> Row[Any] | None:
 
 
 def attempts_of(message_id: UUID) -> Sequence[Row[Any]]:
-    """Return the attempts to send a message, the first first."""
-    attempts = select(_attempts).where(_attempts.c.message_id == message_id).order_by(_attempts.c.n)
-    return reader().execute(attempts).all()
+    """Return the newest attempts to send a message, the first of them first."""
+    newest = select(_attempts).where(_attempts.c.message_id == message_id).order_by(_attempts.c.n.desc())
+    return reader().execute(newest.limit(MOST_ATTEMPTS)).all()[::-1]

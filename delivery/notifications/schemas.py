@@ -4,16 +4,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from delivery.notifications.reasons import reason
-from delivery.notifications.states import OPEN, Channel, MessageState, Outcome
-from delivery.web import Line, Schema, Time
-from delivery.web.paging import PageArgs, write_cursor
+from delivery.notifications.states import LONGEST_ERROR, MOST_ATTEMPTS, OPEN, Channel, MessageState, Outcome
+from delivery.web import Line, Schema, Text, Time, Word
+from delivery.web.paging import PageArgs, page_of, write_cursor
 
 
 class DeliveryMessageArgs(PageArgs):
-    state = fields.List(fields.Enum(MessageState, by_value=True), load_default=list)
+    state = fields.List(
+        fields.Enum(MessageState, by_value=True), load_default=list, validate=validate.Length(max=len(MessageState))
+    )
     channel = fields.Enum(Channel, by_value=True, load_default=None)
     event = Line(40, load_default=None, metadata={"example": "delivered"})
     audience = Line(12, load_default=None, metadata={"example": "recipient"})
@@ -28,7 +30,7 @@ class MessageArgs(DeliveryMessageArgs):
 class MessageOut(Schema):
     id = fields.UUID(required=True, metadata={"description": "The mail's Message-ID, too."})
     channel = fields.Enum(Channel, by_value=True, required=True)
-    audience = fields.String(required=True, metadata={"example": "recipient"})
+    audience = Word(12, required=True, metadata={"example": "recipient"})
     recipient_id = fields.UUID(
         required=True, metadata={"description": "An account; a delivery, for the person who receives it."}
     )
@@ -39,21 +41,21 @@ class MessageOut(Schema):
     seq = fields.Integer(
         required=True, allow_none=True, metadata={"description": "The event of the delivery that it tells of."}
     )
-    event = fields.String(required=True, metadata={"example": "delivered"})
-    template = fields.String(required=True)
-    locale = fields.String(required=True, allow_none=True, metadata={"description": "null: the account's own."})
+    event = Word(40, required=True, metadata={"example": "delivered"})
+    template = Word(40, required=True, metadata={"example": "delivered"})
+    locale = Word(15, required=True, allow_none=True, metadata={"description": "null: the account's own."})
     state = fields.Enum(MessageState, by_value=True, required=True)
-    reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why it was not sent, or not yet, in a sentence."}
+    reason = Text(
+        500, required=True, allow_none=True, metadata={"description": "Why it was not sent, or not yet, in a sentence."}
     )
-    error_class = fields.String(required=True, allow_none=True, metadata={"description": "The same for machines."})
+    error_class = Word(40, required=True, allow_none=True, metadata={"description": "The same for machines."})
     attempts = fields.Integer(required=True)
     next_at = fields.AwareDateTime(
         required=True, allow_none=True, metadata={"description": "When it is tried next; null when settled."}
     )
     expires_at = fields.AwareDateTime(required=True, allow_none=True)
-    provider = fields.String(required=True, allow_none=True)
-    provider_ref = fields.String(required=True, allow_none=True)
+    provider = Text(20, required=True, allow_none=True)
+    provider_ref = Text(100, required=True, allow_none=True)
     resend_of = fields.UUID(
         required=True, allow_none=True, metadata={"description": "The message that this one repeats."}
     )
@@ -66,21 +68,19 @@ class AttemptOut(Schema):
     started_at = fields.AwareDateTime(required=True)
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
     outcome = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
-    provider = fields.String(required=True, allow_none=True)
-    provider_ref = fields.String(required=True, allow_none=True)
-    error_class = fields.String(required=True, allow_none=True)
-    error = fields.String(
-        required=True, allow_none=True, metadata={"description": "What the provider said; for staff."}
+    provider = Text(20, required=True, allow_none=True)
+    provider_ref = Text(100, required=True, allow_none=True)
+    error_class = Word(40, required=True, allow_none=True)
+    error = Text(
+        LONGEST_ERROR, required=True, allow_none=True, metadata={"description": "What the provider said; for staff."}
     )
 
 
 class MessageWithAttemptsOut(MessageOut):
-    attempts_made = fields.List(fields.Nested(AttemptOut), required=True)
+    attempts_made = fields.List(fields.Nested(AttemptOut), required=True, validate=validate.Length(max=MOST_ATTEMPTS))
 
 
-class MessagePage(Schema):
-    items = fields.List(fields.Nested(MessageOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+MessagePage = page_of(MessageOut)
 
 
 _PLAIN = tuple(name for name in MessageOut().fields if name not in {"reason", "error_class", "next_at"})

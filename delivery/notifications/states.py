@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+# How much of what a provider said is kept, and how many attempts an answer shows: the newest.
+LONGEST_ERROR, MOST_ATTEMPTS = 4000, 100
+
 
 class Channel(StrEnum):
     MAIL = "mail"

@@ -16,6 +16,7 @@ from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
 from delivery.ops.housekeeping import Housekeeping
 from delivery.ops.schema import refuse_if_behind
+from delivery.ops.signs import Sign
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,10 @@ def run() -> None:
     """Sweep until this process is asked to stop; whatever goes wrong is logged and survived."""
     failures, housekeeping = 0, Housekeeping()
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  Flask's documented way
+    sign = Sign(app.config["ALIVE_DIR"], "cron")
     while not jobs.stopping():
         began = time.monotonic()
+        sign.give()
         try:
             # A context of its own each time, so that no connection outlives an error.
             with app.app_context():

@@ -33,6 +33,7 @@ _TABLES = ("database", "schema")
 CHECKS = (
     Check("database", checks.database, "check DATABASE_URL, and that the server runs"),
     Check("schema", checks.schema, "run `flask db upgrade`", ("database",)),
+    Check("writes", checks.writes, "see docs/backups.md", ("database",)),
     Check("clock", checks.clocks, "set the clocks, by NTP", ("database",)),
     Check("redis", checks.redis, "check REDIS_URL, and that the server runs; messages are late without it"),
     *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),

@@ -13,15 +13,19 @@ from delivery.web import Blueprint, public
 
 # Whoever comes through a proxy comes from elsewhere, although the proxy is here.
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+_TEXT = {"type": "string", "maxLength": 10_000_000, "pattern": "^(#|$)"}
 blp = Blueprint("metrics", __name__, description="For machines that watch.")
 
 
 @blp.route("/metrics")
 @public
 @blp.errors(401, 403)
-@blp.doc(responses={"200": {"description": "Prometheus's text format", "content": {"text/plain": {}}}})
+@blp.response(200, _TEXT, content_type="text/plain", description="Prometheus's text format")
 def metrics() -> Response:
-    """Read the metrics in Prometheus's text format; for whoever runs this."""
+    """Read the metrics in Prometheus's text format; for whoever runs this.
+
+    From this machine alone, or with METRICS_TOKEN as a bearer token.
+    """
     _admit()
     registry = CollectorRegistry(auto_describe=False)
     for collector in COLLECTORS:

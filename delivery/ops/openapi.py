@@ -7,9 +7,14 @@ from typing import Any
 import flask_smorest
 import orjson
 from flask import Flask
-from marshmallow import INCLUDE, fields
+from marshmallow import INCLUDE, fields, validate
 
-from delivery.web import Blueprint, Schema
+from delivery.ops.document_examples import add_examples
+from delivery.ops.document_fields import limits_of
+from delivery.ops.document_links import add_links
+from delivery.web import Blueprint, Schema, Text, Word
+from delivery.web.blueprint import PAGE
+from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.callers import policy_of
 from delivery.web.rules import BOTH, LIVE, TESTS, Rule
 
@@ -23,45 +28,81 @@ scope that the operation names. Errors are `application/problem+json` (RFC 9457)
 `Idempotency-Key` makes a POST or PATCH safe to repeat.
 """
 _PASSWORD_FLOW = {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}
-_PAGE = {"text/html": {"schema": {"type": "string"}}}
+_PAGE = {"text/html": {"schema": PAGE}}
+_SIGNED = "A signed JWT (RFC 7519, as RFC8725 advises: one algorithm, a type, an issuer, an audience)."
 _SECURITY_SCHEMES = {
-    "password": {"type": "oauth2", "flows": {"password": _PASSWORD_FLOW}},
-    "bearer": {
+    "password": {"type": "oauth2", "description": _SIGNED, "flows": {"password": _PASSWORD_FLOW}},
+    "session": {
         "type": "http",
         "scheme": "bearer",
-        "description": (
-            "An access token, or an API key (`dms_live_...`, or `dms_test_...` for the sandbox): each operation says"
-            " which scope it needs."
-        ),
+        "bearerFormat": "JWT",
+        "description": f"The access token of somebody who signed in. {_SIGNED} `x-roles` says whose.",
+    },
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "dms_live_..., or dms_test_... for the sandbox",
+        "description": "An API key in the token's place; `x-required-scope` says which scope it needs. Not a JWT, "
+        "of which RFC8725 speaks: 256 random bits, kept as a hash.",
     },
 }
 _NO_KEY = "No API key may; a person must sign in."
 _KEYS = {LIVE: "A live API key", TESTS: "Only a test key may call this; it", BOTH: "An API key, live or for tests,"}
-_COUNT = {"type": "integer", "minimum": 0}
-_LIMIT_HEADERS: dict[str, Any] = {
+_COUNT = {"type": "integer", "format": "int32", "minimum": 0, "maximum": 2**31 - 1}
+_HEADERS: dict[str, Any] = {
     "RateLimit-Limit": {"description": "Requests a minute.", "schema": _COUNT},
     "RateLimit-Remaining": {"description": "How many there is room for now.", "schema": _COUNT},
     "RateLimit-Reset": {"description": "Seconds until there is room for one more.", "schema": _COUNT},
+    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": _COUNT},
+    "X-Request-ID": {
+        "description": "What the log knows this request by: the request's own X-Request-ID, where it had one.",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9_.:-]{1,64}$"},
+    },
+    "ETag": {
+        "description": "The version, for If-Match and If-None-Match.",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 12, "pattern": '^"[0-9]{1,10}"$'},
+    },
+    "Location": {
+        "description": "Where the new thing is.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference", "maxLength": 200},
+    },
+    "Idempotent-Replayed": {
+        "description": "`true`: the answer to the first request with this Idempotency-Key, once more.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
 }
-_RETRY_AFTER = {"description": "Seconds to wait.", "schema": _COUNT}
+_LIMIT_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+# What may happen to any request, whatever it asks for: 400 is for a Host that is not ours, and for broken HTTP.
+_FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+_NAMES = frozenset(status.name for status in _FAILURES)
+_PATH_LIMITS = {"uuid": {"minLength": 36, "maxLength": 36}, None: {"maxLength": 2000, "pattern": "^[^/]+$"}}
 
 
 class FieldProblem(Schema):
-    pointer = fields.String(required=True, metadata={"description": "JSON pointer to the wrong field (RFC 6901)."})
-    code = fields.String(required=True)
-    message = fields.String(required=True)
+    pointer = Text(
+        10_000,
+        required=True,
+        metadata={"description": "JSON pointer to the wrong field (RFC 6901).", "example": "/recipient/name"},
+    )
+    code = Word(40, required=True, metadata={"example": "required"})
+    message = Text(1000, required=True, metadata={"example": "Missing data for required field."})
 
 
 class Problem(Schema):
     """What every error answers with (RFC 9457); it only documents, web/problems.py builds the answers."""
 
-    type = fields.String(required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    code = fields.String(required=True, metadata={"description": "Stable; meant for machines."})
-    request_id = fields.String(required=True)
-    errors = fields.List(fields.Nested(FieldProblem))
+    type = Word(100, required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
+    title = Text(100, required=True, metadata={"example": "Unprocessable Entity"})
+    status = fields.Integer(required=True, validate=validate.Range(400, 599), metadata={"example": 422})
+    detail = Text(1000, required=True, metadata={"example": "Some fields are wrong; `errors` names each of them."})
+    code = Word(
+        60, required=True, metadata={"description": "Stable; meant for machines.", "example": "validation_failed"}
+    )
+    request_id = Word(64, required=True, metadata={"example": "0190a0a0000070008000000000000002"})
+    errors = fields.List(fields.Nested(FieldProblem), validate=validate.Length(max=ERRORS_AT_MOST))
 
     class Meta:
         unknown = INCLUDE  # a kind of problem may have members of its own (RFC 9457, 3.2)
@@ -77,15 +118,19 @@ class _Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         """Register each error status as a component, as problem+json."""
+        self.ma_plugin.converter.add_attribute_function(limits_of)  # before the first schema
         errors = {status.name: status.phrase for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
         for name, description in {**errors, self.DEFAULT_ERROR_RESPONSE_NAME: "Any other error"}.items():
             problem: dict[str, Any] = {"application/problem+json": {"schema": Problem}}
             for suffix, content in (("", problem), ("_OR_PAGE", problem | _PAGE)):
                 response: dict[str, Any] = {"description": description, "content": content}
-                limits = name == HTTPStatus.TOO_MANY_REQUESTS.name  # named by all, see _name_limits()
-                if limits:
-                    response["headers"] = {**_LIMIT_HEADERS, "Retry-After": _RETRY_AFTER}
-                self.spec.components.response(f"{name}{suffix}", response, lazy=not limits)
+                named = name == HTTPStatus.TOO_MANY_REQUESTS.name or (name in _NAMES and not suffix)
+                if name == HTTPStatus.TOO_MANY_REQUESTS.name:
+                    response["headers"] = _references(*_LIMIT_HEADERS, "Retry-After")
+                self.spec.components.response(f"{name}{suffix}", response, lazy=not named)
+
+    def _register_pagination_header(self) -> None:
+        pass
 
 
 def document(app: Flask) -> bytes:
@@ -101,8 +146,18 @@ def _build(app: Flask) -> dict[str, Any]:
         "title": "Delivery",
         "version": version(),
         "openapi_version": "3.1.0",
-        "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
-        "servers": [{"url": "/"}],
+        "info": {
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+            "contact": {"name": "Whoever runs this server"},
+        },
+        "servers": [
+            {
+                "url": "/",
+                "description": "The server that sent this document: production, staging or local.",
+                "x-internal": False,
+            }
+        ],
         "security": [{name: []} for name in _SECURITY_SCHEMES],
         "components": {"securitySchemes": _SECURITY_SCHEMES},
     }
@@ -112,8 +167,13 @@ def _build(app: Flask) -> dict[str, Any]:
             blueprint.register_views_in_doc(api, app, api.spec, name=name, parameters=None)
             api.spec.tag({"name": name, "description": blueprint.description})
     built: dict[str, Any] = dict(api.spec.to_dict())
-    built["components"]["headers"] = _LIMIT_HEADERS
+    built["components"]["headers"] = _HEADERS
     _add_policy(app, built["paths"])
+    for response in built["components"]["responses"].values():
+        _name_headers(response, "X-Request-ID", *_LIMIT_HEADERS)
+    _add_etags(built)
+    add_examples(built)
+    add_links(built["paths"])
     return built
 
 
@@ -121,21 +181,62 @@ def _add_policy(app: Flask, paths: dict[str, Any]) -> None:
     """Say of each operation who may call it, in words and for machines, and whether it is limited."""
     policy = {endpoint.replace("-", "_").replace(".", "_"): rule for endpoint, rule in policy_of(app).items()}
     for operations in paths.values():
+        for one in operations.get("parameters", ()):
+            one["schema"] |= _PATH_LIMITS[one["schema"].get("format")]
         for operation in operations.values():
             if "operationId" in operation:
                 rule = policy[operation["operationId"]]
                 operation.update(_said(rule, operation.get("description")))
-                if rule.limited:
-                    _name_limits(operation["responses"])
+                _complete(operation, limited=rule.limited)
 
 
-def _name_limits(responses: dict[str, Any]) -> None:
-    """Add what the general limits add to every answer."""
-    responses.setdefault("429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"})
-    for response in responses.values():
+def _complete(operation: dict[str, Any], *, limited: bool) -> None:
+    """Add what every answer has, and the answers that every request may get."""
+    for one in operation.get("parameters", ()):
+        if one["in"] == "query":
+            _without_null(one["schema"])
+    responses = operation["responses"]
+    if limited:
+        responses.setdefault("429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"})
+    for failure in _FAILURES:
+        responses.setdefault(str(int(failure)), {"$ref": f"#/components/responses/{failure.name}"})
+    heeds_key = any(one.get("name") == "Idempotency-Key" for one in operation.get("parameters", ()))
+    for status, response in responses.items():
         if "$ref" not in response:
-            named = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMIT_HEADERS}
-            response.setdefault("headers", {}).update(named)
+            replayed = ("Idempotent-Replayed",) if heeds_key and status < "300" else ()
+            _name_headers(response, "X-Request-ID", *(_LIMIT_HEADERS if limited else ()), *replayed)
+            if status == "201":
+                _name_headers(response, "Location")
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """Take null out: whoever has nothing to say in a query leaves the parameter out."""
+    if isinstance(schema.get("type"), list):
+        schema["type"] = next(kind for kind in schema["type"] if kind != "null")
+    if "enum" in schema:
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
+    if schema.get("default", "") is None:
+        del schema["default"]
+
+
+def _add_etags(document: dict[str, Any]) -> None:
+    """Say that one resource, which has a version, comes with an ETag."""
+    schemas = document["components"]["schemas"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items() if "responses" in operation else ():
+                media = response.get("content", {}).get("application/json", {}).get("schema", {})
+                shown = schemas.get(media.get("$ref", "").rpartition("/")[2], {})
+                if "version" in shown.get("properties", {}) or status == "304":
+                    _name_headers(response, "ETag")
+
+
+def _name_headers(response: dict[str, Any], *names: str) -> None:
+    response.setdefault("headers", {}).update(_references(*names))
+
+
+def _references(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:
@@ -147,10 +248,17 @@ def _said(rule: Rule, description: str | None) -> dict[str, Any]:
         said["x-parts"] = sorted(rule.parts)
     if rule.public and rule.scope is None:
         return said
+    if not rule.public:
+        said["security"] = [{name: []} for name in _SECURITY_SCHEMES if _lets_in(rule, is_key=name == "api_key")]
     key = f"{_KEYS[rule.modes]} needs the scope `{rule.scope}`." if rule.scope else _NO_KEY
     words = f"{description}\n\n{key}" if description else key
     modes = sorted(rule.modes) if rule.scope else ["live"]
     return {**said, "x-required-scope": rule.scope, "x-modes": modes, "description": words}
+
+
+def _lets_in(rule: Rule, *, is_key: bool) -> bool:
+    """Tell whether keys may call it, or whoever signed in: they are no test key."""
+    return rule.scope is not None if is_key else rule.modes != TESTS
 
 
 def version() -> str:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 from redis.client import Pipeline
 from rq import SimpleWorker, worker_registration
@@ -27,6 +28,7 @@ from delivery.notifications import alarm
 from delivery.notifications.states import Channel
 from delivery.ops.leash import die_with_parent
 from delivery.ops.schema import refuse_if_behind
+from delivery.ops.signs import SILENT, Sign
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def worker(channels: tuple[str, ...]) -> None:
     """  # noqa: D301  \b keeps click from wrapping
     refuse_if_behind()
     gc.freeze()  # what is loaded by now is shared with the children and stays
-    team = _Team([_Member(channel) for channel in channels or Channel])
+    team = _Team([_Member(channel, place) for place, channel in enumerate(channels or Channel)])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
     logger.info("workers started", extra={"count": len(team.members)})
@@ -92,6 +94,7 @@ class QueueWorker(SimpleWorker):
     """
 
     log_result_lifespan = False
+    sign = SILENT
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Finish the message in hand and go; RQ's own handler would talk to Redis in the middle of a job."""
@@ -102,6 +105,7 @@ class QueueWorker(SimpleWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Say that this worker lives, also to a Redis that has lost what it knew: RQ enlists once, at its start."""
+        self.sign.give()  # before Redis, which may keep us waiting
         super().heartbeat(timeout, pipeline)
         commands = self.connection.pipeline() if pipeline is None else pipeline
         commands.hset(self.key, mapping=self.serialize())
@@ -128,9 +132,10 @@ def worker_of(channel: str) -> QueueWorker:
     )
 
 
-def work(channel: str) -> None:
-    """Work on one queue until asked to stop; the body of a child process."""
+def work(channel: str, *, place: int) -> None:
+    """Work on one queue until asked to stop; the body of a child process, in its place of the team."""
     rq_worker = worker_of(channel)
+    rq_worker.sign = Sign(current_app.config["ALIVE_DIR"], f"{channel}-{place}")
     logs.adopt()
     sys.setswitchinterval(TURN_SECONDS)
     rq_worker.work(logging_level="WARNING")
@@ -141,13 +146,15 @@ class _Member:
     """One place in the team and the process that fills it."""
 
     channel: str
+    place: int
     process: ForkProcess | None = None
     started_at: float = 0.0
     back_off_seconds: float = 0.0
     due_at: float = 0.0
 
     def start(self) -> None:
-        self.process = _fork.Process(target=_child, args=(self.channel, os.getpid()), name=f"worker-{self.channel}")
+        given = (self.channel, self.place, os.getpid())
+        self.process = _fork.Process(target=_child, args=given, name=f"worker-{self.channel}")
         self.process.start()
         self.started_at = time.monotonic()
 
@@ -168,12 +175,12 @@ class _Member:
         self.process = None
 
 
-def _child(channel: str, parent: int) -> None:
+def _child(channel: str, place: int, parent: int) -> None:
     """Be a worker, and do not outlive the parent: it would work on unseen."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent(signal.SIGTERM, parent=parent)
-    work(channel)
+    work(channel, place=place)
 
 
 @dataclass

@@ -6,7 +6,8 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from delivery.privacy.states import Kind
 from delivery.users.schemas import Email, Phone
-from delivery.web import Schema
+from delivery.web import Schema, Word
+from delivery.web.paging import page_of
 
 
 class RecipientErasureIn(Schema):
@@ -23,8 +24,8 @@ class ErasureOut(Schema):
     id = fields.UUID(required=True)
     kind = fields.Enum(Kind, by_value=True, required=True)
     user_id = fields.UUID(required=True, allow_none=True)
-    email_hash = fields.String(required=True, allow_none=True, metadata={"description": "Keyed hash, in hex."})
-    phone_hash = fields.String(required=True, allow_none=True, metadata={"description": "Keyed hash, in hex."})
+    email_hash = Word(64, required=True, allow_none=True, metadata={"description": "Keyed hash, in hex."})
+    phone_hash = Word(64, required=True, allow_none=True, metadata={"description": "Keyed hash, in hex."})
     requested_at = fields.AwareDateTime(required=True)
     finished_at = fields.AwareDateTime(required=True, allow_none=True)
     waiting = fields.Integer(required=True, metadata={"description": "Deliveries that are open, and erased when over."})
@@ -36,9 +37,7 @@ class ErasureOut(Schema):
     )
 
 
-class ErasurePage(Schema):
-    items = fields.List(fields.Nested(ErasureOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+ErasurePage = page_of(ErasureOut)
 
 
 def erasure_out(row: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response
 
 from delivery.deliveries.access import Permit, permit_for
+from delivery.deliveries.moving import allowed_for
 from delivery.deliveries.schemas import delivery_out
-from delivery.deliveries.services import allowed_for
 from delivery.idempotency import transactional
 from delivery.notifications.access import visible_to
 from delivery.sandbox import queries, services

@@ -13,8 +13,12 @@ from delivery.notifications.reasons import cause
 from delivery.notifications.registry import Verdict
 from delivery.notifications.states import Channel
 from delivery.sandbox.states import ABOUT, MOST_STEPS, STEPS, Scenario
-from delivery.web import Flag, Line, Schema, Whole
-from delivery.web.paging import PageArgs, write_cursor
+from delivery.users.schemas import LONGEST_EMAIL
+from delivery.web import Flag, Line, Schema, Text, Whole, Word
+from delivery.web.paging import PageArgs, page_of, write_cursor
+
+# Far more than letters have: their templates are short, and so is all that stands in them.
+_LONGEST_HEADER, _LONGEST_LETTER = 2000, 200_000
 
 
 class AdvanceIn(Schema):
@@ -37,7 +41,10 @@ class AdvanceIn(Schema):
 class AdvanceOut(Schema):
     scenario = fields.Enum(Scenario, by_value=True, required=True)
     made = fields.List(
-        fields.Enum(State, by_value=True), required=True, metadata={"description": "Where it was moved, in order."}
+        fields.Enum(State, by_value=True),
+        required=True,
+        validate=validate.Length(max=MOST_STEPS),
+        metadata={"description": "Where it was moved, in order."},
     )
     next = fields.Enum(
         State, by_value=True, required=True, allow_none=True, metadata={"description": "null: the scenario is over."}
@@ -47,12 +54,12 @@ class AdvanceOut(Schema):
 
 class ScenarioOut(Schema):
     name = fields.Enum(Scenario, by_value=True, required=True)
-    description = fields.String(required=True)
-    steps = fields.List(fields.Enum(State, by_value=True), required=True)
+    description = Text(200, required=True, metadata={"example": ABOUT[Scenario.HAPPY]})
+    steps = fields.List(fields.Enum(State, by_value=True), required=True, validate=validate.Length(max=MOST_STEPS))
 
 
 class ScenarioList(Schema):
-    items = fields.List(fields.Nested(ScenarioOut), required=True)
+    items = fields.List(fields.Nested(ScenarioOut), required=True, validate=validate.Length(max=len(Scenario)))
 
 
 class CapturedArgs(PageArgs):
@@ -69,28 +76,32 @@ class CapturedOut(Schema):
     delivery_id = fields.UUID(required=True)
     seq = fields.Integer(required=True, metadata={"description": "The event of the delivery that it tells of."})
     channel = fields.Enum(Channel, by_value=True, required=True)
-    audience = fields.String(required=True, metadata={"example": "recipient"})
-    event = fields.String(required=True, metadata={"example": "delivered"})
-    template = fields.String(required=True)
+    audience = Word(12, required=True, metadata={"example": "recipient"})
+    event = Word(40, required=True, metadata={"example": "delivered"})
+    template = Word(40, required=True, metadata={"example": "delivered"})
     would_be_sent = fields.Boolean(required=True)
-    reason = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why a live one would not be sent, or not yet."}
+    reason = Text(
+        500, required=True, allow_none=True, metadata={"description": "Why a live one would not be sent, or not yet."}
     )
-    to = fields.String(
-        required=True, allow_none=True, metadata={"description": "An address or a number; nobody has written to it."}
+    to = Text(
+        LONGEST_EMAIL,
+        required=True,
+        allow_none=True,
+        metadata={"description": "An address or a number; nobody has written to it."},
     )
-    subject = fields.String(required=True, allow_none=True, metadata={"description": "Of a mail."})
-    text = fields.String(required=True, allow_none=True)
-    html = fields.String(required=True, allow_none=True, metadata={"description": "Of a mail."})
+    subject = Text(_LONGEST_HEADER, required=True, allow_none=True, metadata={"description": "Of a mail."})
+    text = Text(_LONGEST_LETTER, required=True, allow_none=True)
+    html = Text(_LONGEST_LETTER, required=True, allow_none=True, metadata={"description": "Of a mail."})
     headers = fields.Dict(
-        keys=fields.String(), values=fields.String(), required=True, metadata={"description": "Of a mail."}
+        keys=Word(100),
+        values=Text(_LONGEST_HEADER),
+        required=True,
+        metadata={"description": "Of a mail.", "example": {"X-Delivery-Event": "delivered"}},
     )
     created_at = fields.AwareDateTime(required=True)
 
 
-class CapturedPage(Schema):
-    items = fields.List(fields.Nested(CapturedOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+CapturedPage = page_of(CapturedOut)
 
 
 _PLAIN = ("id", "delivery_id", "seq", "channel", "audience", "event", "template", "created_at")

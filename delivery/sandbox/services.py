@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, select
 
 from delivery import clock
 from delivery.database import db, upsert
-from delivery.deliveries import services
+from delivery.deliveries import moving
 from delivery.deliveries.access import Permit
 from delivery.deliveries.forgetting import forget_people, recipient_forgotten, sender_forgotten
 from delivery.deliveries.models import Delivery
@@ -75,7 +75,7 @@ def _followed(delivery_id: UUID, named: Scenario | None) -> Scenario:
 
 
 def _make(permit: Permit, step: Step) -> Any:
-    return services.move(
+    return moving.move(
         permit, to=step.to, expected=_WHENEVER, reason_code=step.reason_code, public_note=step.public_note
     )
 

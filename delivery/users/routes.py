@@ -112,6 +112,7 @@ def index(args: dict[str, Any]) -> Response:
 @found(user_for)
 @blp.errors(401, 404)
 @blp.response(200, UserOut)
+@blp.not_modified
 def show(user: Any) -> Response:
     """Read a user: yourself, or anybody as an admin."""
     return single(user_out(user))

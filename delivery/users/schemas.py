@@ -10,10 +10,11 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from delivery.users import passwords, weaknesses
 from delivery.users.states import Role
-from delivery.web import Flag, Line, Schema
-from delivery.web.paging import PageArgs
+from delivery.web import Flag, Line, Schema, Text, Word
+from delivery.web.paging import PageArgs, page_of
 
 LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3
+LONGEST_ZONE = 40
 LONGEST_PASSWORD = weaknesses.LONGEST
 # A character of the normal form can be typed as up to four: a letter and three marks.
 _LONGEST_TYPED = 4 * LONGEST_PASSWORD
@@ -45,7 +46,8 @@ class Email(Line):
     """An e-mail address, in its one form."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(LONGEST_EMAIL, validate=[mailable], **options)
+        metadata = {"format": "email", "example": "ada@shop.example", **options.pop("metadata", {})}
+        super().__init__(LONGEST_EMAIL, validate=[mailable], metadata=metadata, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         try:
@@ -65,7 +67,8 @@ class Password(fields.String):
 
     def __init__(self, **options: Any) -> None:
         checks: list[Any] = [validate.Length(max=_LONGEST_TYPED, error=weaknesses.TOO_LONG), short_enough]
-        super().__init__(required=True, load_only=True, validate=checks, **options)
+        metadata = {"format": "password", "example": "correct horse battery", **options.pop("metadata", {})}
+        super().__init__(required=True, load_only=True, validate=checks, metadata=metadata, **options)
 
 
 _REFUSED_NUMBERS = (phonenumbers.PhoneNumberType.UNKNOWN, phonenumbers.PhoneNumberType.PREMIUM_RATE)
@@ -77,8 +80,8 @@ class Phone(Line):
     default_error_messages = {"phone": "Must be a valid phone number with its country code, such as +442079460000."}  # noqa: RUF012
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("metadata", {}).setdefault("example", "+442079460000")
-        super().__init__(40, **options)
+        metadata = {"format": "phone", "example": "+442079460000", **options.pop("metadata", {})}
+        super().__init__(40, metadata=metadata, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text = super()._deserialize(value, attr, data, **options)
@@ -99,8 +102,15 @@ def known_zone(name: str) -> None:
         raise ValidationError("Must be an IANA time zone, such as Europe/Berlin.")
 
 
+def zone_field(**options: Any) -> fields.String:
+    """Build a field for a time zone's name in the IANA database."""
+    options["metadata"] = {"format": "time-zone", "example": "Europe/Berlin"}
+    return fields.String(validate=[known_zone, validate.Length(max=LONGEST_ZONE)], **options)
+
+
 def locale_field(**options: Any) -> fields.String:
     """Build a field for a language tag (BCP 47), such as en or pt-BR."""
+    options.setdefault("metadata", {}).setdefault("example", "en")
     tag = validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z", error="Must be a language tag, such as en or pt-BR.")
     return fields.String(validate=[tag, validate.Length(max=15)], **options)
 
@@ -111,7 +121,7 @@ class UserIn(Schema):
     password = Password(metadata={"example": "correct horse battery"})
     phone = Phone(allow_none=True, load_default=None)
     locale = locale_field(load_default="en")
-    time_zone = fields.String(validate=known_zone, load_default="UTC")
+    time_zone = zone_field(load_default="UTC")
     role = fields.Enum(
         Role, by_value=True, load_default=Role.CUSTOMER, metadata={"description": "Only an admin may set it."}
     )
@@ -128,19 +138,19 @@ class UserPatch(Schema):
     name = Line(200)
     phone = Phone(allow_none=True)
     locale = locale_field()
-    time_zone = fields.String(validate=known_zone)
+    time_zone = zone_field()
     role = fields.Enum(Role, by_value=True, metadata={"description": "Only an admin may change it."})
     active = Flag(metadata={"description": "Only an admin may change it."})
 
 
 class UserOut(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    email = fields.String(required=True, allow_none=True)
-    phone = fields.String(required=True, allow_none=True)
+    name = Text(200, required=True, metadata={"example": "Ada Shop"})
+    email = Text(LONGEST_EMAIL, required=True, allow_none=True, metadata={"example": "ada@shop.example"})
+    phone = Word(16, required=True, allow_none=True, metadata={"example": "+442079460000"})
     role = fields.Enum(Role, by_value=True, required=True)
-    locale = fields.String(required=True)
-    time_zone = fields.String(required=True)
+    locale = Word(15, required=True, metadata={"example": "en"})
+    time_zone = Word(LONGEST_ZONE, required=True, metadata={"example": "Europe/Berlin"})
     active = fields.Boolean(required=True)
     email_verified_at = fields.AwareDateTime(required=True, allow_none=True)
     version = fields.Integer(required=True)
@@ -148,20 +158,18 @@ class UserOut(Schema):
     updated_at = fields.AwareDateTime(required=True)
 
 
-class UserPage(Schema):
-    items = fields.List(fields.Nested(UserOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+UserPage = page_of(UserOut)
 
 
 class UserArgs(PageArgs):
     role = fields.Enum(Role, by_value=True, load_default=None)
     active = fields.Boolean(load_default=None)
     verified = fields.Boolean(load_default=None, metadata={"description": "Whether the address is confirmed."})
-    q = Line(100, load_default=None, metadata={"description": "Part of the name or the address."})
+    q = Line(100, load_default=None, metadata={"description": "Part of the name or the address.", "example": "ada"})
 
 
 class Accepted(Schema):
-    detail = fields.String(required=True)
+    detail = Text(500, required=True, metadata={"example": "If there is such an account, a mail is on its way."})
 
 
 def user_out(row: Any) -> dict[str, Any]:

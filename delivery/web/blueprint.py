@@ -7,7 +7,11 @@ from typing import Any, ClassVar, TypeVar
 import flask_smorest
 
 from delivery.web.body import FORMS, Parser
+from delivery.web.documented import ENTITY_TAGS, takes_header
 
+# A page for a browser; what stands in it is no promise.
+PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
+FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -47,6 +51,22 @@ class Blueprint(flask_smorest.Blueprint):
 
     def alt_response(self, status_code: int, response: str | None = None, **options: Any) -> Callable[[View], View]:
         return _only_document(super().alt_response(status_code, response, **options))
+
+    def page_response(self, view: View) -> View:
+        """Document that an operation answers with a page."""
+        return self.response(HTTPStatus.OK, PAGE, content_type="text/html", description="A page")(view)
+
+    def page_to_form(self, view: View) -> View:
+        """Document that an operation answers a page's form with the next page."""
+        page: dict[str, Any] = {"schema": PAGE, "content_type": "text/html", "success": True}
+        return self.alt_response(HTTPStatus.OK, description="To the page's form", **page)(view)
+
+    def not_modified(self, view: View) -> View:
+        """Document that an operation answers 304 to the version that its asker has."""
+        takes_header(
+            view, "If-None-Match", "The ETag that you have: 304 when it is still the newest.", pattern=ENTITY_TAGS
+        )
+        return self.alt_response(HTTPStatus.NOT_MODIFIED, description="You have the newest version")(view)
 
     def errors(self, *statuses: int) -> Callable[[View], View]:
         """Document which errors an operation answers with."""

@@ -6,17 +6,30 @@ from uuid import UUID
 
 from flask import current_app
 from itsdangerous import BadData, URLSafeSerializer
+from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields, validate
 
 from delivery.errors import Malformed
-from delivery.web.schema import Schema, Whole
+from delivery.web.schema import Schema, Text, Whole, Word
 
-LARGEST_PAGE = 100
+LARGEST_PAGE, LONGEST_CURSOR = 100, 1000
 
 
 class PageArgs(Schema):
     limit = Whole(1, LARGEST_PAGE, strict=False, load_default=20)
-    cursor = fields.String(load_default=None, validate=validate.Length(max=1000))
+    cursor = Text(LONGEST_CURSOR, load_default=None, metadata={"description": "`next_cursor` of the page before."})
+
+
+def page_of(schema: type[MarshmallowSchema], *, name: str | None = None) -> type[MarshmallowSchema]:
+    """Return the shape of a page of what `schema` documents: DeliveryOut's is DeliveryPage."""
+    full = validate.Length(max=LARGEST_PAGE)
+    more = {"description": "Ask for the next page with it; null: this is the last."}
+    items = fields.List(fields.Nested(schema), required=True, validate=full)
+    page: dict[str, fields.Field[Any]] = {
+        "items": items,
+        "next_cursor": Word(LONGEST_CURSOR, required=True, allow_none=True, metadata=more),
+    }
+    return Schema.from_dict(page, name=name or f"{schema.__name__.removesuffix('Out')}Page")
 
 
 def write_cursor(sort: str, *position: Any) -> str:

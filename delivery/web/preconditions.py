@@ -9,7 +9,7 @@ from flask import request
 
 from delivery.errors import Malformed, PreconditionFailed, PreconditionRequired
 from delivery.web.answers import etag_of
-from delivery.web.documented import takes_header
+from delivery.web.documented import ENTITY_TAGS, takes_header
 
 View = TypeVar("View", bound=Callable[..., Any])
 _ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -46,7 +46,7 @@ def if_match(view: View) -> View:
             raise PreconditionRequired("Send If-Match with the ETag that you last read.")
         return view(*args, expected=Expected(header), **kwargs)
 
-    takes_header(wrapper, "If-Match", "The ETag that you last read, or `*`.", required=True)
+    takes_header(wrapper, "If-Match", "The ETag that you last read, or `*`.", pattern=ENTITY_TAGS, required=True)
     return wrapper  # type: ignore[return-value]
 
 
@@ -57,5 +57,7 @@ def if_match_optional(view: View) -> View:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         return view(*args, expected=Expected(request.headers.get("If-Match")), **kwargs)
 
-    takes_header(wrapper, "If-Match", "The ETag that you last read: refused if it has changed since.")
+    takes_header(
+        wrapper, "If-Match", "The ETag that you last read: refused if it has changed since.", pattern=ENTITY_TAGS
+    )
     return wrapper  # type: ignore[return-value]

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
-from marshmallow import RAISE, fields, validate
+from marshmallow import RAISE, ValidationError, fields, validate
 from marshmallow import Schema as MarshmallowSchema
 from webargs.multidictproxy import MultiDictProxy
 
 # Control and format characters that reorder, hide or break a line; RFC 9839 lists them as problematic.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-_CONTROL_BUT_LAYOUT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Written as a regular expression's class, because the API's document says it, too.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
+_CONTROL_BUT_LAYOUT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff"
+# RFC 3339, 5.6, to the microsecond.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Schema(MarshmallowSchema):
@@ -22,7 +25,10 @@ class Schema(MarshmallowSchema):
 
 
 class Line(fields.String):
-    """One line of text, trimmed, without control characters, of `shortest` to `longest` characters."""
+    """One line of text, trimmed, without control characters, of `shortest` to `longest` characters.
+
+    The length holds for what is sent, too: the API's document can say nothing of trimming.
+    """
 
     default_error_messages = {  # noqa: RUF012  # marshmallow's own way
         "control": "Must be one line without control characters."
@@ -30,14 +36,18 @@ class Line(fields.String):
     _refused = _CONTROL
 
     def __init__(self, longest: int, *, shortest: int = 1, **options: Any) -> None:
-        checks = [validate.Length(min=shortest, max=longest), *options.pop("validate", [])]
-        super().__init__(validate=checks, **options)
+        self._length = validate.Length(min=shortest, max=longest)
+        text = f"[^{self._refused}]*"
+        pattern = rf"^{text}[^\s{self._refused}]{text}$" if shortest else f"^{text}$"
+        metadata = {"pattern": pattern, **options.pop("metadata", {})}
+        super().__init__(validate=[self._length, *options.pop("validate", [])], metadata=metadata, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **options).strip()
-        if self._refused.search(text):
+        text: str = super()._deserialize(value, attr, data, **options)
+        if re.search(f"[{self._refused}]", text):
             raise self.make_error("control")
-        return text
+        self._length(text)
+        return text.strip()
 
 
 class Paragraph(Line):
@@ -45,6 +55,21 @@ class Paragraph(Line):
 
     default_error_messages = {"control": "Must not hold control characters."}  # noqa: RUF012
     _refused = _CONTROL_BUT_LAYOUT
+
+
+class Text(fields.String):
+    """Any text of at most `longest` characters."""
+
+    def __init__(self, longest: int, **options: Any) -> None:
+        super().__init__(validate=validate.Length(max=longest), **options)
+
+
+class Word(fields.String):
+    """A name, a code or a token: visible ASCII without spaces, at most `longest` of them."""
+
+    def __init__(self, longest: int, **options: Any) -> None:
+        shape = validate.Regexp(r"[!-~]*\Z", error="Must hold no spaces, and ASCII alone.")
+        super().__init__(validate=[validate.Length(max=longest), shape], **options)
 
 
 class Whole(fields.Integer):
@@ -91,11 +116,34 @@ class Time(fields.AwareDateTime):
     """A moment with its zone (RFC 3339), kept in UTC; in a zone far off, the first and last years have moments more."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         moment = super()._deserialize(value, attr, data, **options)
         try:
             return moment.astimezone(UTC)
         except OverflowError:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class Each(fields.List[Any]):
+    """A list of 1 to `most` items that are judged one by one: where one is wrong stands its ValidationError."""
+
+    def __init__(self, item: type[Schema], most: int, **options: Any) -> None:
+        super().__init__(fields.Nested(item), validate=validate.Length(min=1, max=most), **options)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if len(value) > self.most:  # before it costs anything to look at them
+            raise ValidationError(f"Must have at most {self.most} items.")
+        return [self._judged(item) for item in value]
+
+    def _judged(self, item: Any) -> Any:
+        try:
+            return self.inner.deserialize(item)
+        except ValidationError as error:
+            return error
 
 
 _CODES = {

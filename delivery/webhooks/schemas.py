@@ -8,11 +8,14 @@ from marshmallow import ValidationError, fields, validate
 from delivery.notifications.channels.public_addresses import LONGEST_URL, Refused
 from delivery.notifications.channels.webhook import rules_of
 from delivery.notifications.schemas import AttemptOut
-from delivery.notifications.states import MessageState
-from delivery.web import Flag, Line, Schema, Time
-from delivery.web.paging import PageArgs
+from delivery.notifications.states import LONGEST_ERROR, MOST_ATTEMPTS, MessageState
+from delivery.web import Flag, Line, Schema, Text, Time, Word
+from delivery.web.paging import LARGEST_PAGE, LONGEST_CURSOR, PageArgs, page_of
 from delivery.webhooks.models import EVERYBODY
 from delivery.webhooks.states import EVENT_TYPES, EVERYTHING, TEST, VERIFY, DisabledReason, EndpointStatus
+
+# An event is thin: the longest thing in it is a delivery's reference.
+LONGEST_BODY = 4000
 
 
 def sendable(url: str) -> None:
@@ -27,7 +30,7 @@ class HookUrl(Line):
     """Where webhooks go."""
 
     def __init__(self, **options: Any) -> None:
-        example = {"example": "https://shop.example/hooks/delivery"}
+        example = {"format": "uri", "example": "https://shop.example/hooks/delivery"}
         super().__init__(LONGEST_URL, validate=[sendable], metadata=example, **options)
 
 
@@ -59,9 +62,9 @@ class EndpointPatch(Schema):
 
 class EndpointOut(Schema):
     id = fields.UUID(required=True)
-    url = fields.String(required=True)
-    description = fields.String(required=True, allow_none=True)
-    events = fields.List(fields.String(), required=True)
+    url = Text(LONGEST_URL, required=True, metadata={"example": "https://shop.example/hooks/delivery"})
+    description = Text(200, required=True, allow_none=True)
+    events = EventTypes(required=True)
     all_deliveries = fields.Boolean(required=True)
     test = fields.Boolean(
         required=True, metadata={"description": "Whether a test key made it: it is told of test deliveries only."}
@@ -85,26 +88,25 @@ class EndpointOut(Schema):
 
 
 class NewEndpointOut(EndpointOut):
-    secret = fields.String(
+    secret = Word(
+        100,
         required=True,
         allow_none=True,
         metadata={"description": "What it verifies with, this once; null in the replay of an Idempotency-Key."},
     )
 
 
-class EndpointPage(Schema):
-    items = fields.List(fields.Nested(EndpointOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+EndpointPage = page_of(EndpointOut)
 
 
 class ReplayIn(Schema):
     since = Time(required=True, metadata={"description": "Within the last 30 days."})
     until = Time(load_default=None, allow_none=True, metadata={"description": "Now, when not given."})
     events = EventTypes(load_default=None, allow_none=True)
-    cursor = fields.String(
+    cursor = Text(
+        LONGEST_CURSOR,
         load_default=None,
         allow_none=True,
-        validate=validate.Length(max=1000),
         metadata={"description": "`next_cursor` of the batch before, with the same range."},
     )
 
@@ -112,8 +114,11 @@ class ReplayIn(Schema):
 class ReplayOut(Schema):
     repeated = fields.Integer(required=True, metadata={"description": "Sent again."})
     made = fields.Integer(required=True, metadata={"description": "Had never been written, or were not kept."})
-    next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Ask again with it; null: that was all."}
+    next_cursor = Word(
+        LONGEST_CURSOR,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Ask again with it; null: that was all."},
     )
 
 
@@ -126,7 +131,7 @@ class WebhookArgs(PageArgs):
 class WebhookOut(Schema):
     id = fields.UUID(required=True, metadata={"description": "The webhook-id, the same in each attempt."})
     endpoint_id = fields.UUID(required=True)
-    event = fields.String(required=True)
+    event = Word(40, required=True, metadata={"example": "delivery.delivered"})
     delivery_id = fields.UUID(required=True, allow_none=True)
     sequence = fields.Integer(required=True, allow_none=True)
     state = fields.Enum(MessageState, by_value=True, required=True)
@@ -134,23 +139,21 @@ class WebhookOut(Schema):
     next_at = fields.AwareDateTime(
         required=True, allow_none=True, metadata={"description": "When the next attempt is due."}
     )
-    error_class = fields.String(required=True, allow_none=True)
-    error = fields.String(
-        required=True, allow_none=True, metadata={"description": "The beginning of the last bad answer."}
+    error_class = Word(40, required=True, allow_none=True)
+    error = Text(
+        LONGEST_ERROR, required=True, allow_none=True, metadata={"description": "The beginning of the last bad answer."}
     )
     resend_of = fields.UUID(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
     settled_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class WebhookPage(Schema):
-    items = fields.List(fields.Nested(WebhookOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+WebhookPage = page_of(WebhookOut)
 
 
 class OneWebhookOut(WebhookOut):
-    body = fields.String(required=True, allow_none=True, metadata={"description": "The bytes that are signed."})
-    attempts_made = fields.List(fields.Nested(AttemptOut), required=True)
+    body = Text(LONGEST_BODY, required=True, allow_none=True, metadata={"description": "The bytes that are signed."})
+    attempts_made = fields.List(fields.Nested(AttemptOut), required=True, validate=validate.Length(max=MOST_ATTEMPTS))
 
 
 class Redelivered(Schema):
@@ -160,16 +163,19 @@ class Redelivered(Schema):
 
 
 class FeedArgs(Schema):
-    after = fields.String(
+    after = Text(
+        LONGEST_CURSOR,
         load_default=None,
-        validate=validate.Length(max=1000),
-        metadata={"description": "`next_after` of the page before, or `latest` to begin with what comes now."},
+        metadata={
+            "description": "`next_after` of the page before, or `latest` to begin with what comes now.",
+            "example": "latest",
+        },
     )
     limit = PageArgs().fields["limit"]
 
 
 class FeedEvent(Schema):
-    type = fields.String(required=True, metadata={"example": "delivery.delivered"})
+    type = Word(40, required=True, metadata={"example": "delivery.delivered"})
     timestamp = fields.AwareDateTime(required=True, metadata={"description": "When it was written down."})
     data = fields.Dict(
         required=True,
@@ -180,8 +186,12 @@ class FeedEvent(Schema):
 
 
 class FeedPage(Schema):
-    items = fields.List(fields.Nested(FeedEvent), required=True)
-    next_after = fields.String(required=True, metadata={"description": "For the next request; always there."})
+    items = fields.List(fields.Nested(FeedEvent), required=True, validate=validate.Length(max=LARGEST_PAGE))
+    next_after = Word(
+        LONGEST_CURSOR,
+        required=True,
+        metadata={"description": "For the next request; always there.", "example": "WzQyXQ.c2lnbmVk"},
+    )
     has_more = fields.Boolean(
         required=True, metadata={"description": "Whether to ask again at once; a page may be short all the same."}
     )

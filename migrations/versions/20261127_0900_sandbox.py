@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5b8e21c9d7f4"
-down_revision = "f27d90b3c8a1"
+down_revision = "b81d5f27c9e4"
 branch_labels = None
 depends_on = None
 

@@ -71,6 +71,7 @@ def index(args: dict[str, Any]) -> Response:
 @found(invitation_for)
 @blp.errors(401, 403, 404)
 @blp.response(200, InvitationOut)
+@blp.not_modified
 def show(invitation: Any) -> Response:
     """Read an invitation and what became of it."""
     return single(invitations.shown(invitation))
@@ -94,9 +95,12 @@ def revoke(invitation: Any, *, expected: Expected) -> Response:
 @or_page("accept_invitation")
 @auth.errors_or_page(422)
 @auth.arguments(TokenIn(unknown=EXCLUDE), location="query")  # mail programs add parameters of their own
-@auth.response(200, {"type": "string"}, content_type="text/html")
+@auth.page_response
 def accept_invitation_page(args: dict[str, Any]) -> Response:
-    """Show a form for the name and the password; it never uses the link up, because mail scanners open links."""
+    """Show a form for the name and the password; it never uses the link up, because mail scanners open links.
+
+    The link in the mail leads here; its form posts to the same address.
+    """
     return page("accept_invitation", token=args["token"])
 
 
@@ -107,11 +111,12 @@ def accept_invitation_page(args: dict[str, Any]) -> Response:
 @auth.errors_or_page(400, 422, 429, 503)
 @auth.arguments(AcceptIn, location="json_or_form")
 @auth.response(201, UserOut)
-@auth.alt_response(
-    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
-)
+@auth.page_to_form
 def accept_invitation(body: dict[str, Any]) -> Response:
-    """Make the account that you are invited to; the address is confirmed by the link."""
+    """Make the account that you are invited to; the address is confirmed by the link.
+
+    The token works once, until the invitation ends or is revoked. A program gets the user, a browser the next page.
+    """
     limits.take(limits.CONFIRM)
     invitation = invitations.open_one(body["token"])
     passwords.check_new(body["password"], own=(body["name"], invitation.email))

@@ -23,7 +23,10 @@ from delivery.web import accepted, caller, no_content, public, signed_in
 @blp.arguments(AddressIn)
 @blp.response(202, Accepted)
 def request_verification(body: dict[str, Any]) -> Response:
-    """Ask for a fresh verification link; the answer is the same for every address."""
+    """Ask for a fresh verification link; the answer is the same for every address.
+
+    A mail goes out only where there is such an account and its address is not confirmed; the links before end.
+    """
     limits.take(limits.RESEND, body["email"])
     with transaction():
         addresses.request_verification(body["email"])
@@ -35,9 +38,12 @@ def request_verification(body: dict[str, Any]) -> Response:
 @or_page("verify_email")
 @blp.errors_or_page(422)
 @blp.arguments(TokenIn(unknown=EXCLUDE), location="query")  # mail programs add parameters of their own
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.page_response
 def verify_email_page(args: dict[str, Any]) -> Response:
-    """Show a page with a button; it never uses the link up, because mail scanners open links."""
+    """Show a page with a button; it never uses the link up, because mail scanners open links.
+
+    The link in the mail leads here; the button posts to the same address.
+    """
     return page("verify_email", token=args["token"])
 
 
@@ -48,11 +54,12 @@ def verify_email_page(args: dict[str, Any]) -> Response:
 @blp.errors_or_page(400, 422, 429)
 @blp.arguments(TokenIn, location="json_or_form")
 @blp.response(204)
-@blp.alt_response(
-    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
-)
+@blp.page_to_form
 def verify_email(body: dict[str, Any]) -> Response:
-    """Confirm the address that the link was sent to."""
+    """Confirm the address that the link was sent to.
+
+    The token works once, and only the newest one does. A program gets 204, a browser the next page.
+    """
     limits.take(limits.CONFIRM)
     with transaction():
         addresses.verify(body["token"])
@@ -90,9 +97,12 @@ def _request_change(user: Any, email: str, *, taken: limits.Taken) -> Response:
 @or_page("confirm_email")
 @blp.errors_or_page(422)
 @blp.arguments(TokenIn(unknown=EXCLUDE), location="query")
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.page_response
 def confirm_email_page(args: dict[str, Any]) -> Response:
-    """Show a page with a button that gives the account its new address; looking changes nothing."""
+    """Show a page with a button that gives the account its new address; looking changes nothing.
+
+    The link in the mail leads here; the button posts to the same address.
+    """
     return page("confirm_email", token=args["token"])
 
 
@@ -103,11 +113,12 @@ def confirm_email_page(args: dict[str, Any]) -> Response:
 @blp.errors_or_page(400, 422, 429)
 @blp.arguments(TokenIn, location="json_or_form")
 @blp.response(204)
-@blp.alt_response(
-    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
-)
+@blp.page_to_form
 def confirm_email(body: dict[str, Any]) -> Response:
-    """Give the account the address that the link was sent to; the address before gets a notice."""
+    """Give the account the address that the link was sent to; the address before gets a notice.
+
+    The token works once, and only the newest one does. A program gets 204, a browser the next page.
+    """
     limits.take(limits.CONFIRM)
     with transaction():
         addresses.confirm_change(body["token"])

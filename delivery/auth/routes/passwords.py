@@ -22,7 +22,10 @@ from delivery.web import accepted, answer, caller, no_content, public, signed_in
 @blp.arguments(AddressIn)
 @blp.response(202, Accepted)
 def request_password_reset(body: dict[str, Any]) -> Response:
-    """Ask for a link to choose a new password; the answer is the same for every address."""
+    """Ask for a link to choose a new password; the answer is the same for every address.
+
+    A mail goes out only where there is such an account; the link works once, and ends the ones before.
+    """
     limits.take(limits.FORGOT, body["email"])
     with transaction():
         recovery.request_reset(body["email"])
@@ -34,9 +37,12 @@ def request_password_reset(body: dict[str, Any]) -> Response:
 @or_page("reset_password")
 @blp.errors_or_page(422)
 @blp.arguments(TokenIn(unknown=EXCLUDE), location="query")  # mail programs add parameters of their own
-@blp.response(200, {"type": "string"}, content_type="text/html")
+@blp.page_response
 def reset_password_page(args: dict[str, Any]) -> Response:
-    """Show a page with a form for the new password; looking at it does not use the link up."""
+    """Show a page with a form for the new password; looking at it does not use the link up.
+
+    The link in the mail leads here; the form posts to the same address.
+    """
     return page("reset_password", token=args["token"], revoke_api_keys=True)
 
 
@@ -47,11 +53,12 @@ def reset_password_page(args: dict[str, Any]) -> Response:
 @blp.errors_or_page(400, 422, 429, 503)
 @blp.arguments(ResetIn, location="json_or_form")
 @blp.response(204)
-@blp.alt_response(
-    200, schema={"type": "string"}, content_type="text/html", success=True, description="To the page's form"
-)
+@blp.page_to_form
 def reset_password(body: dict[str, Any]) -> Response:
-    """Choose a new password with the link that was mailed; every session ends, and none begins."""
+    """Choose a new password with the link that was mailed; every session ends, and none begins.
+
+    The token works once, and only the newest one does. A program gets 204, a browser the next page.
+    """
     limits.take(limits.CONFIRM)
     user = recovery.linked(body["token"])
     passwords.check_new(body["password"], own=(user.name, user.email))

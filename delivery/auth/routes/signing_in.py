@@ -23,7 +23,11 @@ from delivery.web import answer, caller, no_content, public, signed_in, single
 @blp.arguments(LoginIn, location="json_or_form")
 @blp.response(200, TokenOut)
 def login(body: dict[str, Any]) -> Response:
-    """Sign in: the OAuth2 password flow (RFC 6749, 4.3) as a form, or {email, password} as JSON."""
+    """Sign in: the OAuth2 password flow (RFC 6749, 4.3) as a form, or {email, password} as JSON.
+
+    A wrong address and a wrong password are the same 401. Too many wrong ones for one account, or from one network,
+    are answered 429 for a while, right or wrong.
+    """
     email, password = body.get("username") or body["email"], body["password"]
     attempt = limits.take(limits.LOGIN, email)
     user = services.account_of(email)
@@ -91,6 +95,7 @@ def logout_all() -> Response:
 @signed_in
 @blp.errors(401)
 @blp.response(200, UserOut)
+@blp.not_modified
 def me() -> Response:
     """Read your own account."""
     return single(user_out(user_for(caller(), caller().id, frozenset({Part.SELF}))))

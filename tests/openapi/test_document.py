@@ -1,20 +1,12 @@
 """The OpenAPI document: valid, complete, and true of what the API really answers."""
 
 import re
-from uuid import UUID
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis import checks
-from schemathesis.specs.openapi import checks as openapi_checks
 
-from delivery.auth import invitations
-from delivery.database import transaction
 from delivery.policy import POLICY
-from tests.auth.keys import made, sandbox_of
+from delivery.web.rules import TESTS
 
 METHODS = {"get", "post", "patch", "delete", "put"}
 PROBLEM = "application/problem+json"
@@ -26,13 +18,6 @@ AT_ONCE = {
     "/api/auth/sessions/{session_id}",
     "/api/users/{user_id}/sessions",
 }
-TRUE_OF = (
-    checks.not_a_server_error,
-    openapi_checks.status_code_conformance,
-    openapi_checks.content_type_conformance,
-    openapi_checks.response_headers_conformance,
-    openapi_checks.response_schema_conformance,
-)
 
 
 @pytest.fixture
@@ -92,9 +77,11 @@ def test_an_operation_says_who_may_call_it(app, document):
         if app.view_functions[endpoint].access == "public":
             assert operation["security"] == [], (method, path)
         else:
-            assert "security" not in operation, (method, path)
+            schemes = [scheme for one in operation["security"] for scheme in one]
+            may_keys, may_people = POLICY[endpoint].scope is not None, POLICY[endpoint].modes != TESTS
+            expected = [*(["password", "session"] if may_people else []), *(["api_key"] if may_keys else [])]
+            assert schemes == expected, (method, path)
             assert 401 in statuses(operation), (method, path)
-    assert document["security"] == [{"password": []}, {"bearer": []}]
 
 
 def test_an_operation_names_the_errors_that_its_parts_make(document):
@@ -117,7 +104,9 @@ def test_a_change_names_the_headers_that_it_heeds(document):
         names = {parameter["name"]: parameter["required"] for parameter in operation.get("parameters", [])}
         # A repeat is a 401, whatever its key.
         ends_the_session = path.startswith("/api/auth/logout") or path == "/api/auth/change-password"
-        if "security" not in operation and method in {"post", "patch"} and not ends_the_session:
+        # Labels are read by POST; names are not kept where an erasure would not find them.
+        only_reads = path == "/api/deliveries/labels"
+        if operation["security"] and method in {"post", "patch"} and not (ends_the_session or only_reads):
             assert names["Idempotency-Key"] is False, (method, path)
         if path not in AT_ONCE and method in {"patch", "delete"}:
             assert names["If-Match"] is True, (method, path)
@@ -141,10 +130,6 @@ def test_an_operation_says_what_its_row_of_the_policy_says(document):
             assert "x-required-scope" not in operation, (method, path)
 
 
-def test_the_bearer_scheme_says_that_keys_are_taken(document):
-    assert "API key" in document["components"]["securitySchemes"]["bearer"]["description"]
-
-
 def test_every_error_is_a_problem(document):
     for name, response in document["components"]["responses"].items():
         assert response["content"].keys() - ({PAGE} if name.endswith("_OR_PAGE") else set()) == {PROBLEM}, name
@@ -163,65 +148,3 @@ def test_a_signing_in_is_documented_as_form_and_as_json(document):
     assert (flow["tokenUrl"], flow["refreshUrl"]) == ("/api/auth/login", "/api/auth/refresh")
     content = document["paths"]["/api/auth/refresh"]["post"]["requestBody"]["content"]
     assert content.keys() == {"application/json", "application/x-www-form-urlencoded"}
-
-
-class Caller:
-    """Somebody who calls every operation, on things that are really there."""
-
-    def __init__(self, make):
-        self.make, self.is_spent = make, False
-        self.api = make()
-
-    def invitation(self):
-        """One that exists, for an admin; others are refused whatever they ask for."""
-        with self.api.app.app_context(), transaction():
-            return str(invitations.invite(email="kim@wheels.example", role="courier").id)
-
-    def ready(self, case):
-        """Fill in what only we know: ids that exist, the version, the token."""
-        path = case.operation.path
-        by = sandbox_of(self.api) if path.startswith("/api/sandbox") else self.api
-        ends = case.operation.method.upper() == "DELETE" or "/logout" in path or path.endswith("/erase")
-        if ends or self.is_spent:
-            self.api = self.make()
-        self.is_spent = ends
-        if "user_id" in case.path_parameters:
-            case.path_parameters["user_id"] = self.api.user_id
-        if "delivery_id" in case.path_parameters:
-            case.path_parameters["delivery_id"] = by.create()["id"]
-        if "message_id" in case.path_parameters:
-            self.api.create()
-            case.path_parameters["message_id"] = self.api.get("/api/notifications").json["items"][0]["id"]
-        if "session_id" in case.path_parameters:
-            case.path_parameters["session_id"] = self.api.get("/api/auth/sessions").json["items"][0]["id"]
-        if "key_id" in case.path_parameters:
-            case.path_parameters["key_id"] = made(self.api)["id"]
-        if "invitation_id" in case.path_parameters:
-            case.path_parameters["invitation_id"] = self.invitation()
-        headers = dict(case.headers or {})
-        if "If-Match" in headers:
-            headers["If-Match"] = "*"
-        headers.pop("Idempotency-Key", None)
-        return headers | by.headers
-
-
-def conform(operation, caller):
-    """Call an operation with generated input, and compare each answer with the document."""
-
-    @settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy())
-    def conforms(case):
-        response = case.call(headers=caller.ready(case))
-        case.validate_response(response, checks=TRUE_OF)
-
-    conforms()
-
-
-@pytest.mark.no_cover  # the same lines again and again
-@pytest.mark.parametrize("role", ["admin", "customer"])
-def test_what_is_answered_is_what_is_documented(app, people, role):
-    # Hypothesis's own come from true chance, and what it filters by chance it then calls inconsistent.
-    schemathesis.openapi.format("uuid", st.integers(0, 2**128 - 1).map(lambda number: str(UUID(int=number))))
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
-    for result in schema.get_all_operations():
-        conform(result.ok(), Caller(getattr(people, role)))
