@@ -50,6 +50,7 @@ from delivery.ops.metrics import blp as metrics_blueprint
 from delivery.policy import POLICY
 from delivery.privacy import cli as privacy_cli
 from delivery.privacy.routes import blp as privacy_blueprint
+from delivery.sandbox.routes import blp as sandbox_blueprint
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
@@ -122,6 +123,7 @@ def _add_blueprints(app: Flask) -> None:
         webhooks.feed,
         imports.runs,
         imports.templates,
+        sandbox_blueprint,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,

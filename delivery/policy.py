@@ -8,7 +8,7 @@ from delivery.deliveries.states import Part
 from delivery.notifications.access import Part as Message
 from delivery.users.states import Part as Account
 from delivery.users.states import Role
-from delivery.web.rules import Policy, of_object, operators, public, signed_in, unlimited
+from delivery.web.rules import BOTH, TESTS, Policy, of_object, operators, public, signed_in, unlimited
 
 _SELF_OR_ADMIN = (Account.SELF, Account.ADMIN)
 
@@ -24,7 +24,7 @@ POLICY: Policy = {
     "auth.refresh": public(),
     "auth.logout": signed_in(),
     "auth.logout_all": signed_in(),
-    "auth.me": signed_in(scope=Scope.USERS_READ),
+    "auth.me": signed_in(scope=Scope.USERS_READ, modes=BOTH),
     "auth.request_verification": public(),
     "auth.verify_email_page": public(),
     "auth.verify_email": public(),
@@ -65,21 +65,25 @@ POLICY: Policy = {
     "privacy.index": signed_in(roles={Role.ADMIN}),
     "audit.index": signed_in(scope=Scope.AUDIT_READ, roles={Role.ADMIN}),
     # Deliveries; couriers see what is assigned to them, and create nothing
-    "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
-    "bulk.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    "deliveries.create": signed_in(
+        scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
+    ),
+    "bulk.create": signed_in(
+        scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
+    ),
     # Each delivery by itself: what is not theirs to see is not found
-    "bulk.move": signed_in(scope=Scope.DELIVERIES_MOVE),
-    "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
-    "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ),
-    "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
-    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ),
-    "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
-    "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
-    "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
-    "deliveries.delete": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
-    "deliveries.move": of_object(*Part, scope=Scope.DELIVERIES_MOVE),
-    "deliveries.timeline": of_object(*Part, scope=Scope.DELIVERIES_READ),
-    "deliveries.notifications": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.NOTIFICATIONS_READ),
+    "bulk.move": signed_in(scope=Scope.DELIVERIES_MOVE, modes=BOTH),
+    "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE, modes=BOTH),
+    "deliveries.delete": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE, modes=BOTH),
+    "deliveries.move": of_object(*Part, scope=Scope.DELIVERIES_MOVE, modes=BOTH),
+    "deliveries.timeline": of_object(*Part, scope=Scope.DELIVERIES_READ, modes=BOTH),
+    "deliveries.notifications": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.NOTIFICATIONS_READ, modes=BOTH),
     # Imports: whoever may create deliveries may import them
     "imports.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
     "imports.index": signed_in(scope=Scope.DELIVERIES_READ),
@@ -95,10 +99,10 @@ POLICY: Policy = {
     "import-templates.delete": of_object(Account.SELF, scope=Scope.DELIVERIES_WRITE),
     # Messages; a mail about an account is for its owner and admins, and asked for again where it was asked for
     "notifications.index": signed_in(
-        scope=Scope.NOTIFICATIONS_READ, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}
+        scope=Scope.NOTIFICATIONS_READ, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
     ),
-    "notifications.show": of_object(*Message, scope=Scope.NOTIFICATIONS_READ),
-    "notifications.resend": of_object(Message.OWNER, Message.STAFF, scope=Scope.NOTIFICATIONS_WRITE),
+    "notifications.show": of_object(*Message, scope=Scope.NOTIFICATIONS_READ, modes=BOTH),
+    "notifications.resend": of_object(Message.OWNER, Message.STAFF, scope=Scope.NOTIFICATIONS_WRITE, modes=BOTH),
     # What people want to be told
     "preferences.show_preferences": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_READ),
     "preferences.replace_preferences": of_object(*_SELF_OR_ADMIN, scope=Scope.USERS_WRITE),
@@ -108,21 +112,27 @@ POLICY: Policy = {
     "unsubscribe.come_back": unlimited(),
     "unsubscribe.show_preferences": unlimited(),
     "unsubscribe.save_preferences": unlimited(),
-    "events.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "events.index": signed_in(scope=Scope.DELIVERIES_READ, modes=BOTH),
     # Webhooks: whoever may own deliveries may have programs told of them
-    "webhook-endpoints.index": signed_in(scope=Scope.WEBHOOKS_READ),
+    "webhook-endpoints.index": signed_in(scope=Scope.WEBHOOKS_READ, modes=BOTH),
     "webhook-endpoints.create": signed_in(
-        scope=Scope.WEBHOOKS_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}
+        scope=Scope.WEBHOOKS_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=BOTH
     ),
-    "webhook-endpoints.show": of_object(Account.SELF, scope=Scope.WEBHOOKS_READ),
-    "webhook-endpoints.change": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.delete": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.rotate_secret": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.verify": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.enable": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.send_test": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-endpoints.replay_range": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
-    "webhook-deliveries.index": signed_in(scope=Scope.WEBHOOKS_READ),
-    "webhook-deliveries.show": of_object(Account.SELF, scope=Scope.WEBHOOKS_READ),
-    "webhook-deliveries.send_again": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE),
+    "webhook-endpoints.show": of_object(Account.SELF, scope=Scope.WEBHOOKS_READ, modes=BOTH),
+    "webhook-endpoints.change": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.delete": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.rotate_secret": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.verify": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.enable": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.send_test": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-endpoints.replay_range": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    "webhook-deliveries.index": signed_in(scope=Scope.WEBHOOKS_READ, modes=BOTH),
+    "webhook-deliveries.show": of_object(Account.SELF, scope=Scope.WEBHOOKS_READ, modes=BOTH),
+    "webhook-deliveries.send_again": of_object(Account.SELF, scope=Scope.WEBHOOKS_WRITE, modes=BOTH),
+    # What only test keys do, with what they have made
+    "sandbox.scenarios": signed_in(scope=Scope.DELIVERIES_READ, modes=TESTS),
+    "sandbox.advance": of_object(*Part, scope=Scope.DELIVERIES_MOVE, modes=TESTS),
+    "sandbox.messages": signed_in(
+        scope=Scope.NOTIFICATIONS_READ, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}, modes=TESTS
+    ),
 }

@@ -17,6 +17,7 @@ import delivery.auth.models
 import delivery.deliveries.models
 import delivery.idempotency
 import delivery.notifications.models
+import delivery.sandbox.models
 import delivery.users.models  # noqa: F401  # each registers its tables
 from delivery.database import Base, db
 from delivery.ops.schema import is_of_the_models

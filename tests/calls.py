@@ -21,7 +21,7 @@ from delivery.notifications.opt_outs import address_hash, opt_out
 from delivery.notifications.unsubscribing import link
 from delivery.tokens import Purpose
 from tests.auth.invitations import invited
-from tests.auth.keys import made
+from tests.auth.keys import made, sandbox_of
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
 from tests.imports.making import asked, one_delivery, template
@@ -218,6 +218,9 @@ CALLS = {
     "webhook-deliveries.index": get("/api/webhook-deliveries"),
     "webhook-deliveries.show": get("/api/webhook-deliveries/{webhook}"),
     "webhook-deliveries.send_again": post("/api/webhook-deliveries/{webhook}/redeliver"),
+    "sandbox.scenarios": get("/api/sandbox/scenarios"),
+    "sandbox.advance": post("/api/sandbox/deliveries/{test_delivery}/advance", {}),
+    "sandbox.messages": get("/api/sandbox/messages"),
 }  # fmt: skip
 
 
@@ -255,13 +258,14 @@ class Things:
         return self.by if self.of == OWN else self.people.customer()
 
 
-def _delivery(things):
+def _delivery(things, *, by=lambda person: person):
+    dispatcher = by(things.people.dispatcher())
     if things.of == ASSIGNED:
-        delivery = things.people.customer().create()
-        assigned = things.people.dispatcher().move(delivery, "assigned", courier_id=things.by.user_id)
+        delivery = by(things.people.customer()).create()
+        assigned = dispatcher.move(delivery, "assigned", courier_id=things.by.user_id)
         assert assigned.status_code == 200, assigned.text
     else:
-        delivery = things.people.dispatcher().create(owner_id=things.owner().user_id)
+        delivery = dispatcher.create(owner_id=things.owner().user_id)
     return delivery["id"]
 
 
@@ -335,6 +339,7 @@ OBJECTS = {
     "session": _session,
     "key": lambda things: made(things.owner())["id"],
     "delivery": _delivery,
+    "test_delivery": lambda things: _delivery(things, by=sandbox_of),
     "message": _message,
     "invitation": lambda things: _invitation(things)["id"],
     "endpoint": lambda things: endpoint(things.app, things.owner().user_id),

@@ -8,7 +8,10 @@ from config import Config
 from delivery.app import create_app
 from delivery.policy import POLICY
 from delivery.users.states import Role
+from delivery.web.rules import BOTH, TESTS
 
+# A live key is the usual case.
+_MODES = {BOTH: ", or a test key's", TESTS: ", a test key's only"}
 PAGE, HEADING = Path("docs/security.md"), "## Who may do what\n"
 _PARTS = {
     "self": "whose it is",
@@ -50,7 +53,7 @@ def _who(rule):
 
 def _key(rule):
     if rule.scope:
-        return f"`{rule.scope}`"
+        return f"`{rule.scope}`{_MODES.get(rule.modes, '')}"
     return "needs none" if rule.public else "no"
 
 

@@ -56,7 +56,7 @@ def identify(header: str) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("Sign in and send the access token, or an API key, as a bearer token.")
     token = token.strip()
-    found = caller_by_key(token) if token.startswith(key_secrets.PREFIX) else _by_session(token)
+    found = caller_by_key(token) if token.startswith(key_secrets.PREFIXES) else _by_session(token)
     if found is None:
         raise _refused()
     return found

@@ -26,8 +26,10 @@ AT_MOST = 50
 _keys = ApiKey.__table__
 
 
-def create(by: Caller, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None) -> tuple[Row[Any], str]:
-    """Make a key; returns it and its secret, which nobody can read again.
+def create(
+    by: Caller, *, name: str, scopes: Iterable[Scope], expires_at: datetime | None, test: bool = False
+) -> tuple[Row[Any], str]:
+    """Make a key, a test key on request; returns it and its secret, which nobody can read again.
 
     Publishes ApiKeyCreated.
 
@@ -40,9 +42,9 @@ def create(by: Caller, *, name: str, scopes: Iterable[Scope], expires_at: dateti
     if expires_at is not None and expires_at <= clock.now():
         raise invalid_field("/expires_at", "Must lie in the future.")
     _lock(_owner(by))
-    made, secret = _insert(by, name=name, scopes=sorted(set(scopes)), expires_at=expires_at)
+    made, secret = _insert(by, name=name, scopes=sorted(set(scopes)), expires_at=expires_at, test=test)
     _check(by)
-    audit.record("api_key.created", object_type="api_key", object_id=made.id, scopes=made.scopes)
+    audit.record("api_key.created", object_type="api_key", object_id=made.id, scopes=made.scopes, test=test)
     events.publish(ApiKeyCreated(made.user_id, made.id))
     return made, secret
 
@@ -60,7 +62,7 @@ def roll(by: Caller, key: Any, *, overlap_seconds: int, expected: Expected) -> t
     """
     expected.check(key.version)
     _lock(_owner(by))
-    made, secret = _insert(by, name=key.name, scopes=key.scopes, expires_at=key.expires_at)
+    made, secret = _insert(by, name=key.name, scopes=key.scopes, expires_at=key.expires_at, test=key.test)
     end = now(plus=overlap_seconds)
     statement = (
         update(_keys)
@@ -134,7 +136,7 @@ def _lock(user_id: UUID) -> None:
 
 
 def _insert(by: Caller, **fields: Any) -> tuple[Row[Any], str]:
-    secret = key_secrets.new_secret()
+    secret = key_secrets.new_secret(prefix=key_secrets.TEST if fields["test"] else key_secrets.LIVE)
     values = {
         **fields, "id": new_id(), "user_id": by.id, "version": 1, "created_at": clock.now(),
         "hint": key_secrets.hint_of(secret), "hash": key_secrets.digest_of(secret),

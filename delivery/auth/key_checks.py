@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 NOTED_EVERY = timedelta(minutes=5)
 _OWNER = (
-    select(ApiKey.id.label("key_id"), ApiKey.scopes, ApiKey.last_used_at, User.id, User.role)
+    select(ApiKey.id.label("key_id"), ApiKey.scopes, ApiKey.test, ApiKey.last_used_at, User.id, User.role)
     .join(User, User.id == ApiKey.user_id)
     .where(ApiKey.hash == bindparam("hash"), LIVE_KEY, User.active)
 )
@@ -36,7 +36,8 @@ def caller_by_key(secret: str) -> Caller | None:
         return None
     if row.last_used_at is None or row.last_used_at < clock.now() - NOTED_EVERY:
         after_this_request(partial(_note_when_sent, row.key_id))
-    return Caller(id=row.id, role=row.role, kind="api_key", key_id=row.key_id, scopes=frozenset(row.scopes))
+    scopes = frozenset(row.scopes)
+    return Caller(id=row.id, role=row.role, kind="api_key", key_id=row.key_id, scopes=scopes, test=row.test)
 
 
 def _note_when_sent(key_id: UUID, response: Response) -> Response:

@@ -1,7 +1,8 @@
 """What an API key looks like: made here, known again by its hash, and told from a typo without asking anybody.
 
-`dms_live_`, 43 random characters of 0-9 A-Z a-z (256 bits), and 6 that are the CRC-32 of all before, in base 62. So
-scanners of code find our keys by `dms_live_[0-9A-Za-z]{49}` and see by the checksum that it is one.
+`dms_live_` or, for tests, `dms_test_`, 43 random characters of 0-9 A-Z a-z (256 bits), and 6 that are the CRC-32 of all
+before, in base 62. So scanners of code find our keys by `dms_(live|test)_[0-9A-Za-z]{49}` and see by the checksum that
+it is one; and whoever reads it, in a log or a setting, sees what it can do.
 """
 
 import hashlib
@@ -10,15 +11,15 @@ import secrets
 import string
 import zlib
 
-PREFIX = "dms_live_"
+LIVE, TEST = PREFIXES = ("dms_live_", "dms_test_")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM, _CHECK = 43, 6  # 62 ** 43 > 2 ** 256, 62 ** 6 > 2 ** 32
-_SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM + _CHECK}}}", re.ASCII)
+_SHAPE = re.compile(rf"(?:{LIVE}|{TEST})[0-9A-Za-z]{{{_RANDOM + _CHECK}}}", re.ASCII)
 
 
-def new_secret() -> str:
+def new_secret(*, prefix: str) -> str:
     """Return a new key; it is shown once, and only its hash is kept."""
-    body = PREFIX + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
+    body = prefix + "".join(secrets.choice(_DIGITS) for _ in range(_RANDOM))
     return body + _checksum(body)
 
 
@@ -34,7 +35,7 @@ def digest_of(secret: str) -> bytes | None:
 
 def hint_of(secret: str) -> str:
     """Return what may be shown of a key for ever, so that its owner knows which it is."""
-    return f"{PREFIX}...{secret[-4:]}"
+    return f"{secret[: len(LIVE)]}...{secret[-4:]}"
 
 
 def _checksum(body: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
@@ -64,6 +64,8 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(Json)
     expires_at: Mapped[datetime | None] = mapped_column(UTC)
     last_used_at: Mapped[datetime | None] = mapped_column(UTC)  # to five minutes
+    # Its deliveries are tests: only test keys see them.
+    test: Mapped[bool] = mapped_column(server_default=false(), default=False)
     revoked_at: Mapped[datetime | None] = mapped_column(UTC)
     rolled_at: Mapped[datetime | None] = mapped_column(UTC)
     replaced_by: Mapped[UUID | None] = mapped_column(ForeignKey("api_keys.id"))

@@ -131,6 +131,10 @@ class ApiKeyIn(Schema):
         metadata={"description": "What it may do, of what your role may."},
     )
     expires_at = Time(allow_none=True, load_default=None, metadata={"description": "In the future; null: never."})
+    test = Flag(
+        load_default=False,
+        metadata={"description": "Make a test key: its deliveries are its own world, and nobody is written to."},
+    )
 
 
 class ApiKeyRollIn(Schema):
@@ -144,6 +148,7 @@ class ApiKeyOut(Schema):
     name = Text(100, required=True, metadata={"example": "Shop at the harbour"})
     hint = Word(20, required=True, metadata={"example": "dms_live_...x7Qd"})
     scopes = fields.List(fields.Enum(Scope, by_value=True), required=True, validate=validate.Length(max=len(Scope)))
+    test = fields.Boolean(required=True, metadata={"description": "Whether it sees and makes tests only."})
     created_at = fields.AwareDateTime(required=True)
     expires_at = fields.AwareDateTime(required=True, allow_none=True)
     last_used_at = fields.AwareDateTime(

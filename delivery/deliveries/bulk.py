@@ -13,7 +13,7 @@ from delivery.deliveries.schemas import DeliveryIn, MoveWords, target_field
 from delivery.deliveries.states import State
 from delivery.errors import AppError, FieldError, Invalid, invalid_field, problem
 from delivery.idempotency import transactional
-from delivery.web import Blueprint, Each, Expected, Flag, Schema, Whole, answer, caller, etag_of, signed_in
+from delivery.web import Blueprint, Each, Expected, Flag, Schema, Text, Whole, Word, answer, caller, etag_of, signed_in
 from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.schema import field_errors
 
@@ -51,46 +51,54 @@ class ProblemOut(Schema):
     class Meta:
         unknown = INCLUDE
 
-    code = fields.String(required=True)
-    status = fields.Integer(required=True)
-    title = fields.String(required=True)
-    detail = fields.String(required=True)
-    type = fields.String(required=True)
-    errors = fields.List(fields.Dict(keys=fields.String(), values=fields.String()))
+    code = Word(60, required=True, metadata={"example": "illegal_move"})
+    status = fields.Integer(required=True, validate=validate.Range(400, 599), metadata={"example": 409})
+    title = Text(100, required=True, metadata={"example": "Conflict"})
+    detail = Text(1000, required=True, metadata={"example": "A delivery that is lost cannot become pending."})
+    type = Word(100, required=True, metadata={"example": "urn:delivery:problem:illegal_move"})
+    errors = fields.List(fields.Dict(keys=Word(40), values=Text(10_000)), validate=validate.Length(max=_ERRORS_OF_ONE))
+
+
+_NO_PROBLEM = {"description": "null: all went well.", "example": None}
 
 
 class CreatedItem(Schema):
     index = fields.Integer(required=True, metadata={"description": "Its place among `items`, from 0."})
     outcome = fields.String(required=True, validate=validate.OneOf(["created", "duplicate", "refused"]))
     id = fields.UUID(
-        required=True, allow_none=True, metadata={"description": "Of a duplicate: the delivery that has its reference."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Of a duplicate: the delivery that has its reference.",
+            "example": "0190a0a0-0000-7000-8000-000000000001",
+        },
     )
-    tracking_number = fields.String(required=True, allow_none=True)
-    reference = fields.String(required=True, allow_none=True)
-    problem = fields.Nested(ProblemOut, required=True, allow_none=True)
+    tracking_number = Word(13, required=True, allow_none=True, metadata={"example": "7K3M9QX2VB4TD"})
+    reference = Text(100, required=True, allow_none=True, metadata={"example": "order-1001"})
+    problem = fields.Nested(ProblemOut, required=True, allow_none=True, metadata=_NO_PROBLEM)
 
 
 class CreatedItems(Schema):
     created = fields.Integer(required=True)
     duplicates = fields.Integer(required=True)
     refused = fields.Integer(required=True)
-    items = fields.List(fields.Nested(CreatedItem), required=True)
+    items = fields.List(fields.Nested(CreatedItem), required=True, validate=validate.Length(max=MOST_CREATED))
 
 
 class MovedItem(Schema):
     index = fields.Integer(required=True, metadata={"description": "Its place among `items`, from 0."})
-    id = fields.UUID(required=True, allow_none=True)
-    ok = fields.Boolean(required=True)
-    status = fields.Enum(State, by_value=True, required=True, allow_none=True)
-    version = fields.Integer(required=True, allow_none=True)
-    problem = fields.Nested(ProblemOut, required=True, allow_none=True)
+    id = fields.UUID(required=True, allow_none=True, metadata={"example": "0190a0a0-0000-7000-8000-000000000001"})
+    ok = fields.Boolean(required=True, metadata={"example": True})
+    status = fields.Enum(State, by_value=True, required=True, allow_none=True, metadata={"example": "cancelled"})
+    version = fields.Integer(required=True, allow_none=True, metadata={"example": 2})
+    problem = fields.Nested(ProblemOut, required=True, allow_none=True, metadata=_NO_PROBLEM)
 
 
 class MovedItems(Schema):
     ok = fields.Integer(required=True)
     failed = fields.Integer(required=True)
     dry_run = fields.Boolean(required=True)
-    items = fields.List(fields.Nested(MovedItem), required=True)
+    items = fields.List(fields.Nested(MovedItem), required=True, validate=validate.Length(max=MOST_MOVED))
 
 
 @blp.route("/bulk", methods=("POST",))

@@ -3,7 +3,7 @@
 In the caller's transaction.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from delivery import clock, events
 from delivery.database import db, new_id
 from delivery.deliveries import history, tagging
 from delivery.deliveries.events import DeliveryCreated, told_of
-from delivery.deliveries.models import ALIVE, Delivery
+from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import OWNER_SWITCHES
 from delivery.deliveries.states import State
 from delivery.deliveries.tracking_numbers import new_number
@@ -68,7 +68,7 @@ def create_many(by: Caller, rows: Iterable[dict[str, Any]], *, quiet: bool = Fal
     taken = _taken([row for row, _ in asked if row["id"] not in switches])
     _follow_up(by, list(made.values()), quiet=quiet)
     return [
-        outcome or made.get(row["id"]) or _duplicate(taken.get((row["owner_id"], row["reference"])))
+        outcome or made.get(row["id"]) or _duplicate(taken.get(_name(row)))
         for (row, _), outcome in zip(new, outcomes, strict=True)
     ]
 
@@ -77,7 +77,8 @@ def _new(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: An
     now = clock.now()
     values = {
         **_EMPTY, "owner_id": by.id, **fields, "id": new_id(), "tracking_number": new_number(),
-        "status": State.DRAFT if draft else State.PENDING, "version": 1, "created_at": now, "updated_at": now,
+        "status": State.DRAFT if draft else State.PENDING, "test": by.test, "version": 1,
+        "created_at": now, "updated_at": now,
     }  # fmt: skip
     return values, tags
 
@@ -106,13 +107,18 @@ def _turn(row: dict[str, Any]) -> tuple[UUID, str, UUID]:
     return row["owner_id"], row["reference"] or "", row["id"]
 
 
-def _taken(rows: Collection[dict[str, Any]]) -> dict[tuple[UUID, str], UUID]:
-    """Return, by owner and reference, which deliveries have the references of those that were not written."""
+def _name(row: Mapping[str, Any]) -> tuple[UUID, bool, str]:
+    """Return what nobody else may have; tests and live deliveries have each their own."""
+    return row["owner_id"], row["test"], row["reference"]
+
+
+def _taken(rows: Collection[dict[str, Any]]) -> dict[tuple[UUID, bool, str], UUID]:
+    """Return, by their names, which deliveries have the references of those that were not written."""
     if not rows:
         return {}
-    wanted = {(row["owner_id"], row["reference"]) for row in rows}
+    wanted = {_name(row) for row in rows}
     found = db.session.connection().execute(_BY_REFERENCE, {"wanted": list(wanted)})
-    return {(row.owner_id, row.reference): row.id for row in found}
+    return {_name(dict(row)): row["id"] for row in found.mappings()}
 
 
 def _duplicate(existing: UUID | None) -> Conflict:
@@ -122,13 +128,13 @@ def _duplicate(existing: UUID | None) -> Conflict:
     return Conflict(detail, code="duplicate_reference", existing_id=str(existing))
 
 
-def check_reference(owner_id: UUID, reference: str | None) -> None:
-    """Refuse a reference that one of the owner's deliveries has.
+def check_reference(owner_id: UUID, reference: str | None, *, test: bool) -> None:
+    """Refuse a reference that one of the owner's deliveries has, or one of their tests.
 
     Raises:
         Conflict: `existing_id` names it.
     """
-    for existing in _taken([{"owner_id": owner_id, "reference": reference}]).values():
+    for existing in _taken([{"owner_id": owner_id, "test": test, "reference": reference}]).values():
         raise _duplicate(existing)
 
 
@@ -158,14 +164,13 @@ def _refused_owners(by: Caller, owner_ids: AbstractSet[UUID]) -> dict[UUID, AppE
 
 # Statements that every request runs are built once: building one costs as much as running it.
 _INSERT_ONCE = {
-    name: insert.on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE).returning(
-        _deliveries.c.id, OWNER_SWITCHES
-    )
+    # by this reference; no index is named, so that a migration may change it
+    name: insert.on_conflict_do_nothing().returning(_deliveries.c.id, OWNER_SWITCHES)
     for name, insert in insertion(_deliveries).items()
 }
-_BY_REFERENCE = select(_deliveries.c.owner_id, _deliveries.c.reference, _deliveries.c.id).where(
-    tuple_(_deliveries.c.owner_id, _deliveries.c.reference).in_(bindparam("wanted", expanding=True)),
-    _deliveries.c.deleted_at.is_(None),
+_NAME = (_deliveries.c.owner_id, _deliveries.c.test, _deliveries.c.reference)
+_BY_REFERENCE = select(*_NAME, _deliveries.c.id).where(
+    tuple_(*_NAME).in_(bindparam("wanted", expanding=True)), _deliveries.c.deleted_at.is_(None)
 )
 # Whoever leaves waits for us, and then finds what they own.
 _ACTIVE_USERS = (

@@ -11,6 +11,7 @@ class _Fact:
     delivery_id: UUID
     seq: int
     status: str
+    test: bool
     owner_id: UUID
     recipient_locale: str
     recipient_has_email: bool
@@ -47,6 +48,7 @@ def told_of(row: Any) -> dict[str, Any]:
         "delivery_id": row.id,
         "seq": row.version,
         "status": row.status,
+        "test": row.test,
         "owner_id": row.owner_id,
         "recipient_locale": row.recipient_locale,
         "recipient_has_email": row.recipient_email is not None,

@@ -67,6 +67,7 @@ def _messages(fact: DeliveryCreated | DeliveryMoved | DeliveryEdited, event: str
                 locale=None if audience == SENDER else fact.recipient_locale,
                 delivery_id=fact.delivery_id,
                 seq=fact.seq,
+                test=fact.test,
                 # That something was edited does not make it stale that nobody was at home.
                 topic=":edits" if event == UPDATED else "",
             )
@@ -85,6 +86,7 @@ _FACTS = (
         Delivery.item_name,
         Delivery.reference,
         Delivery.status,
+        Delivery.test,
         Delivery.window_earliest,
         Delivery.window_latest,
         Delivery.recipient_name,
@@ -132,8 +134,10 @@ def compose(messages: Sequence[ClaimedMessage]) -> dict[UUID, Letter | Suppress 
     rows = {row.message_id: row for row in reader().execute(_FACTS, {"ids": [one.id for one in messages]})}
     found = {one.id: _addressed(one, rows[one.id]) for one in messages}
     addressed = [one for one in found.values() if isinstance(one, _Addressed)]
-    silent = opt_outs.in_force({one.hashed for one in addressed})
-    set_by = preferences.of_addresses({one.hashed for one in addressed if one.message.audience != SENDER})
+    # Who only tests does not learn what a stranger wants, by writing their address into a delivery.
+    real = [one for one in addressed if not one.row.test]
+    silent = opt_outs.in_force({one.hashed for one in real})
+    set_by = preferences.of_addresses({one.hashed for one in real if one.message.audience != SENDER})
     moment = clock.now()
     return {
         identity: _verdict(one, _wishes(one, set_by), silent=one.hashed in silent, moment=moment)
@@ -188,7 +192,7 @@ def _letter(one: _Addressed, *, locale: str | None) -> Letter:
     headers = {"X-Delivery-Event": message.event, "X-Delivery-Number": row.tracking_number}
     context = _context(message, row)
     if message.channel == Channel.MAIL:
-        url = unsubscribing.link(one.hashed, message_id=message.id)
+        url = unsubscribing.SAMPLE if row.test else unsubscribing.link(one.hashed, message_id=message.id)
         headers |= unsubscribing.headers(url)
         context["unsubscribe_url"] = url
     return letter(

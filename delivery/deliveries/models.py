@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -31,6 +32,8 @@ _TERMINAL = ", ".join(sorted(f"'{state}'" for state in TERMINAL))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 # Part of the indexes: what is deleted is out of every list, and frees its reference.
 ALIVE = text("deleted_at IS NULL")
+# As SQLAlchemy asks either for it.
+_TESTS, _TESTS_SQLITE = text("test AND deleted_at IS NULL"), text("test = 1 AND deleted_at IS NULL")
 OPEN = text(f"deleted_at IS NULL AND status NOT IN ({_TERMINAL})")
 _NUMBERED, _NEW = text("position IS NOT NULL"), text("position IS NULL")
 
@@ -54,10 +57,12 @@ class Delivery(Base):
             f"picked_up_at IS NULL OR (deleted_at IS NULL AND status NOT IN ({_BEFORE_PICKUP}))",
             name="no_way_back",
         ),
+        # Tests and live deliveries have each their own.
         Index(
-            "uq_deliveries_reference", "owner_id", "reference",
+            "uq_deliveries_reference_once", "owner_id", "test", "reference",
             unique=True, postgresql_where=ALIVE, sqlite_where=ALIVE,
         ),
+        Index("ix_deliveries_test", "id", postgresql_where=_TESTS, sqlite_where=_TESTS_SQLITE),
         # What stands here is what the history says; checked at commit, because each refers to the other.
         ForeignKeyConstraint(
             ["id", "version", "status"],
@@ -100,6 +105,8 @@ class Delivery(Base):
     notifications: Mapped[dict[str, Any] | None] = mapped_column(Json)
     window_earliest: Mapped[datetime | None] = mapped_column(UTC)
     window_latest: Mapped[datetime | None] = mapped_column(UTC)
+    # Made with a test key, for whoever has one: it is in nobody's live lists, and nobody is written to.
+    test: Mapped[bool] = mapped_column(server_default=false(), default=False)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UTC)
     updated_at: Mapped[datetime] = mapped_column(UTC)

@@ -219,7 +219,7 @@ def timeline(delivery_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]
 def stuck(*, for_hours: float, limit: int) -> Sequence[Row[Any]]:
     """Return open deliveries that nobody has touched for so many hours, the longest first."""
     untouched = Delivery.updated_at < clock.now() - timedelta(hours=for_hours)
-    query = _ALIVE.where(untouched, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
+    query = _ALIVE.where(untouched, ~Delivery.test, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
     return reader().execute(query.order_by(Delivery.updated_at).limit(limit)).all()
 
 

@@ -165,6 +165,7 @@ class DeliveryOut(Schema):
         validate=[validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")],
         metadata={"example": "7K3M9QX2VB4TD"},
     )
+    test = fields.Boolean(required=True, metadata={"description": "Whether a test key made it: nobody is written to."})
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
         fields.Enum(State, by_value=True),
@@ -204,7 +205,9 @@ class EventOut(Schema):
     public_note = Text(500, required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
     actor_type = Word(
-        10, required=True, metadata={"description": "user, api_key (of that user), cli or system", "example": "user"}
+        10,
+        required=True,
+        metadata={"description": "user, api_key (of that user), cli, system or sandbox", "example": "user"},
     )
     actor_id = fields.UUID(required=True, allow_none=True)
     request_id = Word(64, required=True, allow_none=True)
@@ -258,6 +261,7 @@ def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:
     return {
         "id": row.id,
         "tracking_number": row.tracking_number,
+        "test": row.test,
         "status": row.status,
         "allowed_transitions": allowed,
         "owner_id": row.owner_id,

@@ -47,7 +47,7 @@ def edit(
         check_owner(permit.caller, owner_id)
     reference = fields.get("reference", seen.reference)
     if (owner_id, reference) != (seen.owner_id, seen.reference):
-        check_reference(owner_id, reference)
+        check_reference(owner_id, reference, test=seen.test)
     changed = _write(seen, tags=tags, **fields)
     if tags is not None:  # after the reference, in the order of create_many()
         tagging.replace_tags(seen.id, tags)
@@ -80,7 +80,7 @@ def hold_back(fact: UserLeft) -> None:
     """
     mine = (_deliveries.c.owner_id == fact.user_id) | (_deliveries.c.courier_id == fact.user_id)
     is_open = (_deliveries.c.status.not_in(sorted(TERMINAL | {State.DRAFT})), _deliveries.c.deleted_at.is_(None))
-    if db.session.execute(select(_deliveries.c.id).where(mine, *is_open).limit(1)).first():
+    if db.session.execute(select(_deliveries.c.id).where(mine, ~_deliveries.c.test, *is_open).limit(1)).first():
         raise Conflict("There are open deliveries; finish, cancel or reassign them first.", code="open_deliveries")
 
 

@@ -28,6 +28,8 @@ class Part(StrEnum):
 
 def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
     """Return what a caller is to a message; what accounts are told is for admins and the account's owner alone."""
+    if not caller.shares_mode_of(row):
+        return frozenset()
     about_account = row.template in ACCOUNT_MAILS
     parts = set()
     if caller.role == _ADMIN or (caller.role == _DISPATCHER and not about_account):
@@ -41,6 +43,10 @@ def parts_of(caller: Caller, row: Any) -> frozenset[Part]:
 
 def visible_to(caller: Caller) -> ColumnElement[bool]:
     """Return the condition that the messages in a caller's lists meet: those of parts_of(), for rows."""
+    return and_(_m.test if caller.test else ~_m.test, _by_role(caller))
+
+
+def _by_role(caller: Caller) -> ColumnElement[bool]:
     if caller.role == _ADMIN:
         return true()
     mine = _m.owner_id == caller.id

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
@@ -37,6 +37,9 @@ class OutboxMessage(Base):
         CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="lease"),
         CheckConstraint("(lease_token IS NULL) = (lease_until IS NULL)", name="lease_until"),
         CheckConstraint("(settled_at IS NULL) = (state IN ('pending', 'sending'))", name="settled"),
+        # About a test delivery; written and not sent. Its webhooks go to endpoints that a test key has made.
+        CheckConstraint("NOT test OR channel = 'webhook' OR state = 'suppressed'", name="captured"),
+        Index("ix_outbox_messages_test", "id", postgresql_where=text("test"), sqlite_where=text("test = 1")),
         # Told once: the same person, the same event, the same channel.
         Index(
             "uq_outbox_messages_told_once",
@@ -85,6 +88,7 @@ class OutboxMessage(Base):
     data: Mapped[dict[str, Any]] = mapped_column(Json)
     # What a webhook says, frozen: receivers verify these bytes. Letters to people are worded when they are sent.
     body: Mapped[str | None] = mapped_column(Text)
+    test: Mapped[bool] = mapped_column(server_default=false(), default=False)
     state: Mapped[str] = mapped_column(String(12), default=MessageState.PENDING)
     attempts: Mapped[int] = mapped_column(default=0)
     # When the next attempt is due; while a worker holds the row, when its lease ends.

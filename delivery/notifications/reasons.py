@@ -18,6 +18,7 @@ WORDS: dict[str, str] = {
     "address_taken": "the new address belongs to another account by now",
     "bad_address": "this is not an address that mail can be sent to",
     "bad_answer": "what the endpoint answered is no HTTP",
+    "captured": "it is about a test delivery, and GET /api/sandbox/messages shows it",
     "challenge_unanswered": "the endpoint did not answer the challenge",
     "channel_broke": "our own code failed while it was handed over; the log has the rest",
     "composer_failed": "it could not be put into words; the log has the rest",

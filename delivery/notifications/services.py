@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Row, case, insert, select, update
+from sqlalchemy import Boolean, ColumnElement, Integer, Row, case, insert, select, update
 
 from delivery import audit, logs
 from delivery.database import after_commit, db, new_id, now
@@ -14,6 +14,7 @@ from delivery.notifications import alarm
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.states import (
     ACCOUNT_MAILS,
+    CAPTURED,
     REPEATED_AS_NEW,
     RESENDABLE,
     SMS_LIFE_SECONDS,
@@ -33,12 +34,18 @@ def _expiry(lives: ColumnElement[Any]) -> ColumnElement[Any]:
 _ADD = insertion(
     _messages,
     lives=Integer(),
-    computed=lambda given: {"next_at": now(), "created_at": now(), "expires_at": _expiry(given["lives"])},
+    is_captured=Boolean(),
+    computed=lambda given: {
+        "next_at": now(),
+        "created_at": now(),
+        "expires_at": _expiry(given["lives"]),
+        "settled_at": case((given["is_captured"], now())),
+    },
 )
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
     "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "locale", "lane",
-    "data", "body",
+    "data", "body", "test",
 )  # fmt: skip
 
 
@@ -48,7 +55,8 @@ class NewMessage:
 
     `recipient_id` is a user's id, a delivery's for the person who receives it, or an endpoint's; never an address.
     `owner_id` is the account's whose delivery, endpoint or own affair it is. `data` is plain JSON without secrets or
-    personal data, `body` what a webhook says.
+    personal data, `body` what a webhook says. `test`: it is about a test delivery, and kept instead of sent, unless it
+    is a webhook, whose endpoint a test key has made.
     """
 
     channel: Channel
@@ -60,6 +68,7 @@ class NewMessage:
     locale: str | None = None
     delivery_id: UUID | None = None
     seq: int | None = None
+    test: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     body: str | None = None
     # News of one topic makes none of another stale.
@@ -75,13 +84,15 @@ def add(messages: Iterable[NewMessage]) -> list[UUID]:
     rows = [_row(message) for message in messages]
     if rows:
         execute(_ADD, rows)
-    for channel in dict.fromkeys(row["channel"] for row in rows):
+    for channel in dict.fromkeys(row["channel"] for row in rows if not row["is_captured"]):
         after_commit(_wake, channel)
     return [row["id"] for row in rows]
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
+    is_captured = message.test and message.channel is not Channel.WEBHOOK
     return {
+        "is_captured": is_captured,
         "lives": lifetime_seconds(message.channel, message.template),
         "id": new_id(),
         "channel": message.channel,
@@ -97,7 +108,9 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "data": dict(message.data),
         "body": message.body,
         "resend_of": message.resend_of,
-        "state": MessageState.PENDING,
+        "test": message.test,
+        "state": MessageState.SUPPRESSED if is_captured else MessageState.PENDING,
+        "error_class": CAPTURED if is_captured else None,
         "attempts": 0,
         "request_id": logs.current_request_id(),
     }

@@ -85,6 +85,8 @@ STALE_ATTEMPTS, STALE_SECONDS = 2, 15 * MINUTE
 HOLD_SECONDS = 10 * MINUTE
 # Why a message was put off, where it was not for a failure.
 QUIET_HOURS = "quiet_hours"
+# Why a message about a test delivery was not sent.
+CAPTURED = "captured"
 
 # So many failures in a row pause a provider or an endpoint for so long.
 BREAKER_FAILURES, BREAKER_SECONDS = 10, 60

@@ -8,6 +8,8 @@ from flask import current_app
 from delivery.tokens import Purpose, invalid_token, issue_text, read_text
 
 PATH = "/unsubscribe"
+# Stands where a test has no reader: whoever makes a test delivery must not get a link that speaks for somebody else.
+SAMPLE = f"https://delivery.example{PATH}/c2FtcGxl"
 _HASH_BYTES = 32
 
 

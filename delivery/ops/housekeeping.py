@@ -16,6 +16,7 @@ from delivery.notifications.reconciling import reconcile_some
 from delivery.ops import partitions
 from delivery.privacy import erasure_list
 from delivery.privacy import services as privacy
+from delivery.sandbox import services as sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Housekeeping:
         if time.monotonic() < self._due_at:
             return
         more = [_do_one_batch(chore, size=BATCH_SIZE) for chore in CHORES]
-        more.append(_do_one_batch(privacy.go_on, size=ERASED_AT_ONCE))
+        more += [_do_one_batch(chore, size=ERASED_AT_ONCE) for chore in (sandbox.expire, privacy.go_on)]
         if not any(more):
             self._witness()
             self._due_at = time.monotonic() + EVERY_SECONDS

@@ -16,7 +16,7 @@ from delivery.web import Blueprint, Schema, Text, Word
 from delivery.web.blueprint import PAGE
 from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.callers import policy_of
-from delivery.web.rules import Rule
+from delivery.web.rules import BOTH, LIVE, TESTS, Rule
 
 _KEY = "delivery.openapi"
 _DESCRIPTION = """
@@ -41,11 +41,13 @@ _SECURITY_SCHEMES = {
     "api_key": {
         "type": "http",
         "scheme": "bearer",
-        "bearerFormat": "dms_live_...",
+        "bearerFormat": "dms_live_..., or dms_test_... for the sandbox",
         "description": "An API key in the token's place; `x-required-scope` says which scope it needs. Not a JWT, "
         "of which RFC8725 speaks: 256 random bits, kept as a hash.",
     },
 }
+_NO_KEY = "No API key may; a person must sign in."
+_KEYS = {LIVE: "A live API key", TESTS: "Only a test key may call this; it", BOTH: "An API key, live or for tests,"}
 _COUNT = {"type": "integer", "format": "int32", "minimum": 0, "maximum": 2**31 - 1}
 _HEADERS: dict[str, Any] = {
     "RateLimit-Limit": {"description": "Requests a minute.", "schema": _COUNT},
@@ -238,7 +240,7 @@ def _references(*names: str) -> dict[str, Any]:
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:
-    """Return `x-roles` (where not every role may), `x-parts` (what one must be to the object), `x-required-scope`."""
+    """Return `x-roles` (where not all may), `x-parts` (what one must be to it), `x-required-scope`, `x-modes`."""
     said: dict[str, Any] = {}
     if rule.roles is not None:
         said["x-roles"] = sorted(rule.roles)
@@ -247,10 +249,16 @@ def _said(rule: Rule, description: str | None) -> dict[str, Any]:
     if rule.public and rule.scope is None:
         return said
     if not rule.public:
-        said["security"] = [{name: []} for name in _SECURITY_SCHEMES if rule.scope or name != "api_key"]
-    key = f"An API key needs the scope `{rule.scope}`." if rule.scope else "No API key may; a person must sign in."
+        said["security"] = [{name: []} for name in _SECURITY_SCHEMES if _lets_in(rule, is_key=name == "api_key")]
+    key = f"{_KEYS[rule.modes]} needs the scope `{rule.scope}`." if rule.scope else _NO_KEY
     words = f"{description}\n\n{key}" if description else key
-    return {**said, "x-required-scope": rule.scope, "description": words}
+    modes = sorted(rule.modes) if rule.scope else ["live"]
+    return {**said, "x-required-scope": rule.scope, "x-modes": modes, "description": words}
+
+
+def _lets_in(rule: Rule, *, is_key: bool) -> bool:
+    """Tell whether keys may call it, or whoever signed in: they are no test key."""
+    return rule.scope is not None if is_key else rule.modes != TESTS
 
 
 def version() -> str:

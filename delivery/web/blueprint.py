@@ -11,6 +11,7 @@ from delivery.web.documented import ENTITY_TAGS, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
+FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
 View = TypeVar("View", bound=Callable[..., Any])
 
 

@@ -10,7 +10,7 @@ from flask import Flask, current_app, g, request
 
 from delivery.errors import Forbidden, Unauthorized
 from delivery.web import throttle
-from delivery.web.rules import Policy, Rule
+from delivery.web.rules import Mode, Policy, Rule
 
 View = TypeVar("View", bound=Callable[..., Any])
 _IDENTIFY, _POLICY = "delivery.identify", "delivery.policy"
@@ -20,7 +20,7 @@ _IDENTIFY, _POLICY = "delivery.identify", "delivery.policy"
 class Caller:
     """Who acts: the person behind a request, or nobody in person (`cli`, `system`).
 
-    `scopes` limits an API key (`api_key`); a person who is signed in has none and needs none.
+    `scopes` limits an API key (`api_key`); a person who is signed in has none and needs none. `test`: by a test key.
     """
 
     id: UUID | None
@@ -29,6 +29,11 @@ class Caller:
     kind: str = "user"
     key_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    test: bool = False
+
+    def shares_mode_of(self, row: Any) -> bool:
+        """Tell whether a row with a column `test` is of the caller's world: a test key's, or everybody else's."""
+        return bool(row.test) == self.test
 
 
 # A process of ours, when nobody in person acts.
@@ -118,6 +123,8 @@ def _count_nobody() -> None:
 def _identified(header: str) -> Caller:
     found = _counted(header)
     asked = rule()
+    if (Mode.TEST if found.test else Mode.LIVE) not in asked.modes:
+        raise _wrong_mode(test=found.test)
     if found.scopes is not None and asked.scope not in found.scopes:
         raise _insufficient(asked.scope)
     if asked.roles is not None and found.role not in asked.roles:
@@ -135,6 +142,12 @@ def _counted(header: str) -> Caller:
     if found.id:
         throttle.count_user(found.id)
     return found
+
+
+def _wrong_mode(*, test: bool) -> Forbidden:
+    if test:
+        return Forbidden("No test key may do this: it is about what is real.", code="live_only")
+    return Forbidden("This needs a test key: POST /api/auth/api-keys with `test`.", code="test_only")
 
 
 def _insufficient(scope: str | None) -> Forbidden:

@@ -31,7 +31,8 @@ def webhook_for(caller: Caller, message_id: UUID, may: frozenset[str]) -> Row[An
 
 
 def _owned(row: Row[Any] | None, caller: Caller, may: frozenset[str]) -> Row[Any]:
-    parts = {Part.SELF} if row is not None and row.owner_id == caller.id else set()
+    theirs = row is not None and row.owner_id == caller.id and caller.shares_mode_of(row)
+    parts = {Part.SELF} if theirs else set()
     if row is None or not parts & may:
         raise NotFound
     return row

@@ -37,7 +37,7 @@ group = Group("webhooks", help="Endpoints of webhooks: list, make, disable, repl
 
 _ID = "0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11"
 _MOMENT = Checked(Time(), name="time")
-_LISTED = ("id", "owner_id", "status", "url", "failing_since")
+_LISTED = ("id", "owner_id", "test", "status", "url", "failing_since")
 _ANY_VERSION = Expected(None)
 _types = click.option(
     "--event", "events", type=click.Choice(EVENT_TYPES), multiple=True, help="Only this type of event."

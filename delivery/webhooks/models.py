@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
@@ -35,6 +35,8 @@ class WebhookEndpoint(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     # Whose deliveries: the owner's, or EVERYBODY's.
     watches: Mapped[UUID]
+    # Made with a test key: it is told of test deliveries, and of no other.
+    test: Mapped[bool] = mapped_column(server_default=false(), default=False)
     url: Mapped[str] = mapped_column(String(2048))
     description: Mapped[str | None] = mapped_column(String(200))
     events: Mapped[list[str]] = mapped_column(Json)

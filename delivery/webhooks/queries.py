@@ -27,7 +27,7 @@ _COPY_IS_OPEN = exists().where(_copies.c.resend_of == _m.id, _copies.c.state.in_
 _HISTORY = _events.join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
 # Who is told of events, and what of; for owners without endpoints one look into an index that finds nothing.
 LISTENING = (
-    select(_e.id, _e.owner_id, _e.events, *envelopes.COLUMNS)
+    select(_e.id, _e.owner_id, _e.events, _e.test, *envelopes.COLUMNS)
     .select_from(
         _endpoints.join(
             _events, tuple_(_events.c.delivery_id, _events.c.seq).in_(bindparam("events", expanding=True))
@@ -37,6 +37,7 @@ LISTENING = (
         )
     )
     .where(_e.watches.in_(bindparam("watches", expanding=True)), _e.status != literal_column("'disabled'"))
+    .where(_e.test == _deliveries.c.test)
     .order_by(_events.c.delivery_id, _events.c.seq, _e.id)
 )
 # For many events this is asked first: who has no endpoint pays for this look, and not for one at each event.
@@ -69,9 +70,13 @@ _FEED: Select[Any] = (
 )
 
 
-def endpoints(owner_id: UUID | None, *, after: UUID | None = None, limit: int) -> Sequence[Row[Any]]:
-    """Return somebody's endpoints, or everybody's, the newest first, beginning after an id."""
+def endpoints(
+    owner_id: UUID | None, *, test: bool | None = None, after: UUID | None = None, limit: int
+) -> Sequence[Row[Any]]:
+    """Return somebody's endpoints, or everybody's, the newest first, beginning after an id; `test` None: of both."""
     query = select(*_e)
+    if test is not None:
+        query = query.where(_e.test == test)
     if owner_id:
         query = query.where(_e.owner_id == owner_id)
     if after:
@@ -79,15 +84,18 @@ def endpoints(owner_id: UUID | None, *, after: UUID | None = None, limit: int) -
     return reader().execute(query.order_by(_e.id.desc()).limit(limit)).all()
 
 
-def sent(owner_id: UUID | None, *, after: UUID | None, limit: int, filters: dict[str, Any]) -> Sequence[Row[Any]]:
-    """Return webhooks to somebody's endpoints, the newest first, beginning after an id.
+def sent(
+    owner_id: UUID | None, *, test: bool, after: UUID | None, limit: int, filters: dict[str, Any]
+) -> Sequence[Row[Any]]:
+    """Return webhooks to somebody's endpoints, or to their test endpoints, the newest first, beginning after an id.
 
     Args:
         filters: endpoint_id, state, event; None means any.
     """
     columns = {"endpoint_id": _m.recipient_id, "state": _m.state, "event": _m.event}
     chosen = [columns[name] == value for name, value in filters.items() if name in columns and value is not None]
-    query = select(OutboxMessage.__table__).where(_m.owner_id == owner_id, _m.channel == Channel.WEBHOOK, *chosen)
+    theirs = (_m.owner_id == owner_id, _m.channel == Channel.WEBHOOK, _m.test if test else ~_m.test)
+    query = select(OutboxMessage.__table__).where(*theirs, *chosen)
     if after:
         query = query.where(_m.id < after)
     return reader().execute(query.order_by(_m.id.desc()).limit(limit)).all()
@@ -145,7 +153,7 @@ def history(
         .select_from(_HISTORY.join(OutboxMessage.__table__, first, isouter=True))
         # A delivery's last change is no earlier than its events; by it the index finds them.
         .where(*whose, _deliveries.c.updated_at >= since, _events.c.recorded_at >= since)
-        .where(_events.c.recorded_at < until)
+        .where(_events.c.recorded_at < until, _deliveries.c.test == endpoint.test)
     )
     if after:
         query = query.where(tuple_(*key) > tuple_(*after))

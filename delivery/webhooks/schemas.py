@@ -66,6 +66,9 @@ class EndpointOut(Schema):
     description = Text(200, required=True, allow_none=True)
     events = EventTypes(required=True)
     all_deliveries = fields.Boolean(required=True)
+    test = fields.Boolean(
+        required=True, metadata={"description": "Whether a test key made it: it is told of test deliveries only."}
+    )
     status = fields.Enum(
         EndpointStatus, by_value=True, required=True, metadata={"description": "Only an active one is sent events."}
     )

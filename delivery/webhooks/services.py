@@ -53,7 +53,7 @@ def create(
     values = {
         "id": new_id(), "owner_id": owner.id, "watches": _watched(owner, all_deliveries=all_deliveries), "url": url,
         "description": description, "events": sorted(set(events)), "status": EndpointStatus.UNVERIFIED, "version": 1,
-        "challenge": _new_challenge(), "secret": signing.sealed(secret),
+        "challenge": _new_challenge(), "secret": signing.sealed(secret), "test": by.test,
         "created_at": clock.now(), "updated_at": clock.now(),
     }  # fmt: skip
     count = select(func.count()).select_from(_endpoints).where(_e.owner_id == owner.id)
@@ -180,8 +180,8 @@ def check_active(seen: Any) -> None:
 
 
 def message(endpoint: Any, event: str, *, body: str, **more: Any) -> NewMessage:
-    """Return a message to an endpoint; `endpoint` has its id and owner_id."""
-    whom = {"recipient_id": endpoint.id, "owner_id": endpoint.owner_id, "audience": AUDIENCE}
+    """Return a message to an endpoint; `endpoint` has its id, owner_id and test."""
+    whom = {"recipient_id": endpoint.id, "owner_id": endpoint.owner_id, "test": endpoint.test, "audience": AUDIENCE}
     return NewMessage(channel=Channel.WEBHOOK, template=TEMPLATE, event=event, body=body, **whom, **more)
 
 

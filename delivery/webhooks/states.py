@@ -30,7 +30,7 @@ OLD_SECRET_LIVES = timedelta(hours=24)
 FAILING_FOR = timedelta(days=5)
 REPLAYED_FOR = timedelta(days=30)
 # An event of the history that says `deleted` in its reason took the delivery away.
-_DELETIONS = frozenset({"deleted", "owner_left"})
+_DELETIONS = frozenset({"deleted", "owner_left", "expired"})
 
 
 def type_of(*, kind: str, seq: int, to_state: str, reason_code: str | None) -> str:

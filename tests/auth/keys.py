@@ -25,6 +25,11 @@ def key_of(owner, *scopes):
     return using(owner, made(owner, scopes=list(scopes or Scope))["secret"])
 
 
+def sandbox_of(owner, *scopes):
+    """The API with a new test key of somebody's: with these scopes, or all."""
+    return using(owner, made(owner, scopes=list(scopes or Scope), test=True)["secret"])
+
+
 def works(key):
     """Whether a key lets anybody in."""
     response = key.get("/api/auth/me")

@@ -242,7 +242,7 @@ def test_every_act_is_in_the_audit_log(app, api, people):
 
     entries = admin.get("/api/audit?act=api_key.*").json["items"][::-1]
     assert [(entry["act"], entry["object_id"], entry["actor_id"], entry["details"]) for entry in entries] == [
-        ("api_key.created", key["id"], api.user_id, {"scopes": key["scopes"]}),
+        ("api_key.created", key["id"], api.user_id, {"scopes": key["scopes"], "test": False}),
         ("api_key.rolled", key["id"], api.user_id, {"replaced_by": new["id"], "overlap_seconds": 60}),
         ("api_key.revoked", key["id"], api.user_id, {"user_id": api.user_id}),
         ("api_key.revoked", new["id"], admin.user_id, {"user_id": api.user_id}),

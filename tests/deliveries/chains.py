@@ -23,7 +23,7 @@ BROKEN = {
     "an edit that moves": """
         SELECT delivery_id FROM delivery_events WHERE kind = 'edited' AND from_state <> to_state""",
     "a parcel on the road that nobody picked up": """
-        SELECT id FROM deliveries WHERE picked_up_at IS NULL AND status IN
+        SELECT id FROM deliveries WHERE picked_up_at IS NULL AND deleted_at IS NULL AND status IN
         ('picked_up', 'in_transit', 'out_for_delivery', 'delivered', 'returning', 'returned', 'lost')""",
     "a message about an event that was not": """
         SELECT m.id FROM outbox_messages m

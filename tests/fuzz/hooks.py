@@ -19,7 +19,7 @@ from schemathesis.generation import GenerationMode
 from config import Config
 from delivery import clock
 from delivery.app import create_app
-from tests.auth.keys import key_of
+from tests.auth.keys import key_of, sandbox_of
 from tests.calls import ADMIN, COURIER, CUSTOMER, DISPATCHER, OBJECTS, OWN, Things, nobody
 from tests.factories import PASSWORD, People
 
@@ -62,13 +62,15 @@ class Account:
         role = _random.choice(ROLES) if _role in {KEY, "mixed"} else _role
         self.owner = people.make(CUSTOMER if role == NOBODY else role)
         self.api = {KEY: key_of, NOBODY: lambda _: nobody(app)}.get(_role, lambda owner: owner)(self.owner)
+        # What is for test keys alone lets in nobody else.
+        self.sandbox = self.api if _role == NOBODY else sandbox_of(self.owner)
         self.calls, self._ids = 0, {}
 
-    def id_of(self, name):
-        if name not in self._ids:
-            by = self.owner if name != "delivery_id" else people.dispatcher()
-            self._ids[name] = str(Things(people, by=self.owner, of=OWN)[THINGS[name]]) if by else None
-        return self._ids[name]
+    def id_of(self, name, *, test):
+        thing = f"test_{THINGS[name]}" if test else THINGS[name]
+        if thing not in self._ids:
+            self._ids[thing] = str(Things(people, by=self.owner, of=OWN)[thing])
+        return self._ids[thing]
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -86,7 +88,7 @@ class Credentials:
         return self.account
 
     def set(self, case, account, _context):
-        case.headers.update(account.api.headers)
+        case.headers.update((account.sandbox if is_sandbox(case) else account.api).headers)
         case.headers["X-Forwarded-For"] = str(next(_addresses))  # no limit has counted it before
         if case.meta is None or case.meta.generation.mode == GenerationMode.POSITIVE:
             fill(case, account)
@@ -96,7 +98,7 @@ def fill(case, account):
     """Put in what only we know."""
     for name in case.path_parameters or {}:
         if name in THINGS and not is_linked(case) and _random.random() < 0.7:
-            case.path_parameters[name] = account.id_of(name)
+            case.path_parameters[name] = account.id_of(name, test=is_sandbox(case))
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid4().hex
     if "If-Match" in case.headers and _random.random() < 0.7:
@@ -114,6 +116,10 @@ def fill_body(case):
     own = "current_password" if "current_password" in case.body else "password"
     if case.operation.definition.raw.get("operationId") in ASK_THE_PASSWORD and own in case.body:
         case.body[own] = PASSWORD
+
+
+def is_sandbox(case):
+    return case.operation.path.startswith("/api/sandbox/")
 
 
 def is_linked(case):

@@ -6,6 +6,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from delivery.policy import POLICY
+from delivery.web.rules import TESTS
 
 METHODS = {"get", "post", "patch", "delete", "put"}
 PROBLEM = "application/problem+json"
@@ -77,8 +78,9 @@ def test_an_operation_says_who_may_call_it(app, document):
             assert operation["security"] == [], (method, path)
         else:
             schemes = [scheme for one in operation["security"] for scheme in one]
-            may_keys = POLICY[endpoint].scope is not None
-            assert schemes == ["password", "session", *(["api_key"] if may_keys else [])], (method, path)
+            may_keys, may_people = POLICY[endpoint].scope is not None, POLICY[endpoint].modes != TESTS
+            expected = [*(["password", "session"] if may_people else []), *(["api_key"] if may_keys else [])]
+            assert schemes == expected, (method, path)
             assert 401 in statuses(operation), (method, path)
 
 
@@ -117,6 +119,7 @@ def test_an_operation_says_what_its_row_of_the_policy_says(document):
         ]
         assert operation.get("x-roles") == (sorted(rule.roles) if rule.roles else None), (method, path)
         assert operation.get("x-parts") == (sorted(rule.parts) if rule.parts else None), (method, path)
+        assert rule.public or operation["x-modes"] == sorted(rule.modes), (method, path)
         if rule.scope:
             assert operation["x-required-scope"] == rule.scope, (method, path)
             assert f"`{rule.scope}`" in operation["description"], (method, path)

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tests.auth.keys import KEYS, made
+from tests.auth.keys import KEYS, made, sandbox_of
 from tests.calls import Things, filled
 from tests.factories import delivery_in
 from tests.imports.making import template
@@ -75,6 +75,7 @@ def endpoints(people):
     admin = people.admin()
     one = f"/api/deliveries/{admin.create()['id']}"
     hook = endpoint(admin.app, admin.user_id, status="active")
+    sandbox = sandbox_of(admin)
     return [
         (admin, "POST", "/api/auth/login"),
         (admin, "POST", "/api/auth/refresh"),
@@ -106,6 +107,7 @@ def endpoints(people):
         (admin, "POST", "/api/webhook-endpoints"),
         (admin, "PATCH", f"/api/webhook-endpoints/{hook}"),
         (admin, "POST", f"/api/webhook-endpoints/{hook}/replay"),
+        (sandbox, "POST", f"/api/sandbox/deliveries/{sandbox.create()['id']}/advance"),
     ]
 
 

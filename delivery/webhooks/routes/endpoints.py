@@ -56,7 +56,7 @@ blp = Blueprint(
 def index(args: dict[str, Any]) -> Response:
     """List your endpoints, the newest first."""
     after = uuid_position(args["cursor"], sort="-id")
-    rows = endpoints(caller().id, after=after, limit=args["limit"] + 1)
+    rows = endpoints(caller().id, test=caller().test, after=after, limit=args["limit"] + 1)
     page = rows[: args["limit"]]
     more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
     return answer({"items": [endpoint_out(row) for row in page], "next_cursor": more})

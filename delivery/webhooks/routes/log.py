@@ -36,7 +36,7 @@ blp = Blueprint(
 def index(args: dict[str, Any]) -> Response:
     """List the webhooks to your endpoints, the newest first."""
     after = uuid_position(args["cursor"], sort="-id")
-    rows = sent(caller().id, after=after, limit=args["limit"] + 1, filters=args)
+    rows = sent(caller().id, test=caller().test, after=after, limit=args["limit"] + 1, filters=args)
     page = rows[: args["limit"]]
     more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
     return answer({"items": [webhook_out(row) for row in page], "next_cursor": more})
