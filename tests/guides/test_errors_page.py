@@ -105,4 +105,5 @@ def of_files():
 
 def test_every_code_of_a_field_or_a_file_is_explained():
     given = {code_in(call) for call in calls() if getattr(call.func, "id", "") in {"invalid_field", "invalid_fields"}}
-    assert {code for code, _ in rows(FIELDS)} == set(schema._CODES.values()) | {"invalid"} | (given | set(of_files())) - {None}
+    named = (given | set(of_files())) - {None}
+    assert {code for code, _ in rows(FIELDS)} == set(schema._CODES.values()) | {"invalid"} | named
