@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from delivery_client import client, types
+from delivery_client import bulk_types, client, import_types, types
 
 from delivery.app import create_app
 from tests.conftest import close, settings
@@ -15,6 +15,9 @@ PACKAGE = Path("clients/python")
 SHAPES = {
     "Address": types.Address,
     "Attempt": types.Attempt,
+    "Counts": import_types.ImportCounts,
+    "CreatedItem": bulk_types.CreatedItem,
+    "CreatedItems": bulk_types.CreatedItems,
     "Delivery": types.Delivery,
     "DeliveryIn": types.NewDelivery,
     "DeliveryPatch": types.DeliveryChanges,
@@ -24,17 +27,30 @@ SHAPES = {
     "Event": types.DeliveryEvent,
     "FeedEvent": types.FeedEvent,
     "FeedPage": types.FeedPage,
+    "Import": import_types.Import,
+    "ImportIn": import_types.ImportOptions,
     "Location": types.Location,
     "Message": types.Notification,
     "MessageWithAttempts": types.NotificationWithAttempts,
+    "MoveItem": bulk_types.MoveItem,
+    "MovedItem": bulk_types.MovedItem,
+    "MovedItems": bulk_types.MovedItems,
     "NewEndpoint": types.WebhookEndpointWithSecret,
     "Package": types.Package,
     "Recipient": types.Recipient,
     "RecipientIn": types.NewRecipient,
     "Requirements": types.Requirements,
+    "Template": import_types.ImportTemplate,
+    "TemplateIn": import_types.NewImportTemplate,
+    "TemplatePatch": import_types.ImportTemplateChanges,
     "Window": types.Window,
 }
-FILTERS = {"/api/deliveries": types.DeliveryFilters, "/api/notifications": types.AllNotificationFilters}
+FILTERS = {
+    "/api/deliveries": types.DeliveryFilters,
+    "/api/deliveries/export.csv": types.ExportFilters,
+    "/api/imports": import_types.ImportFilters,
+    "/api/notifications": types.AllNotificationFilters,
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +103,8 @@ def test_the_version_is_told_once():
 
 def test_it_runs_on_what_it_says_it_runs_on():
     """Nothing but urllib3 and the standard library is imported outside TYPE_CHECKING."""
-    allowed = {"base64", "binascii", "dataclasses", "datetime", "enum", "hmac", "json", "random", "re", "threading",
-               "time", "typing", "urllib", "urllib3", "uuid", "__future__", "delivery_client"}  # fmt: skip
+    allowed = {"base64", "binascii", "dataclasses", "datetime", "enum", "hmac", "json", "os", "pathlib", "random", "re",
+               "threading", "time", "typing", "urllib", "urllib3", "uuid", "__future__", "delivery_client"}  # fmt: skip
     for path in (PACKAGE / "src").rglob("*.py"):
         found = re.findall(r"(?m)^(?:from|import) ([a-z_0-9]+)", path.read_text())
         assert set(found) <= allowed, path

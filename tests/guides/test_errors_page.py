@@ -92,6 +92,18 @@ def test_a_code_comes_with_its_cause_and_what_to_do(code):
     assert all(cells)
 
 
-def test_every_code_of_a_field_is_explained():
+def of_files():
+    """What imports call what is wrong with a file, a row or themselves: named, or the argument at this place."""
+    places = {"Unreadable": None, "_error": None, "BadCell": None, "BadTime": 0, "give_up": 1}
+    for call in calls():
+        name = getattr(call.func, "id", "")
+        if name in places:
+            yield code_in(call)
+            if places[name] is not None and isinstance(argument := call.args[places[name]], ast.Constant):
+                yield argument.value
+
+
+def test_every_code_of_a_field_or_a_file_is_explained():
     given = {code_in(call) for call in calls() if getattr(call.func, "id", "") in {"invalid_field", "invalid_fields"}}
-    assert {code for code, _ in rows(FIELDS)} == set(schema._CODES.values()) | {"invalid"} | (given - {None})
+    named = (given | set(of_files())) - {None}
+    assert {code for code, _ in rows(FIELDS)} == set(schema._CODES.values()) | {"invalid"} | named

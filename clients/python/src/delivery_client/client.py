@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from delivery_client.credentials import ApiKey, Session
 from delivery_client.deliveries import Deliveries
 from delivery_client.events import Events
+from delivery_client.imports import Imports, ImportTemplates
 from delivery_client.notifications import Notifications
 from delivery_client.retrying import patience
 from delivery_client.transport import Transport
@@ -55,6 +56,8 @@ class Client:
         else:
             raise ValueError("Give an api_key, or an email and a password.")
         self.deliveries = Deliveries(self.transport)
+        self.imports = Imports(self.transport)
+        self.import_templates = ImportTemplates(self.transport)
         self.notifications = Notifications(self.transport)
         self.webhook_endpoints = WebhookEndpoints(self.transport)
         self.events = Events(self.transport)

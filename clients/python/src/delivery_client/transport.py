@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import urllib3
+from urllib3 import encode_multipart_formdata
 from urllib3.exceptions import HTTPError
 
 from delivery_client.errors import ApiError, NotFound, Unauthorized, Unreachable, error_of
@@ -21,10 +23,19 @@ if TYPE_CHECKING:
     from delivery_client.retrying import Patience
     from delivery_client.types import Versioned
 
-_AS_JSON = {"Content-Type": "application/json"}
+_FILE = {"Accept": "*/*"}
 _KEYED = frozenset({"POST", "PATCH"})
 _AN_ERROR = 300  # and all above: redirects are not followed
 _NO_CONTENT = 204
+_PIECE_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Content:
+    """A body as it is sent."""
+
+    data: bytes | str
+    kind: str
 
 
 def at(*parts: str) -> str:
@@ -49,18 +60,41 @@ class Transport:
         self._pool.clear()
 
     def get(self, path: str, **query: Any) -> Any:
-        return self.call("GET", path, query=query)
+        return _json(self.call("GET", path, query=query))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Any:
-        return self.call("POST", path, body=body, idempotency_key=idempotency_key)
+        return _json(self.call("POST", path, content=_written(body), idempotency_key=idempotency_key))
 
     def patch(self, path: str, seen: Versioned, body: Mapping[str, Any], *, idempotency_key: str | None) -> Any:
         """Change what is still as it was `seen`."""
-        return self.call("PATCH", path, body=body, seen=seen, idempotency_key=idempotency_key)
+        return _json(self.call("PATCH", path, content=_written(body), seen=seen, idempotency_key=idempotency_key))
 
     def delete(self, path: str, seen: Versioned) -> None:
         """Delete what is still as it was `seen`."""
         self.call("DELETE", path, seen=seen)
+
+    def upload(self, path: str, parts: Mapping[str, Any], *, idempotency_key: str | None) -> Any:
+        """Post a form; a part is a text, or a file as its name, bytes and kind."""
+        content = Content(*encode_multipart_formdata(parts))
+        return _json(self.call("POST", path, content=content, idempotency_key=idempotency_key))
+
+    def file(self, method: str, path: str, *, body: Mapping[str, Any] | None = None, **query: Any) -> bytes:
+        """Return what is no JSON, whole."""
+        return self.call(method, path, content=_written(body), query=query, headers=_FILE).data
+
+    def stream(self, path: str, **query: Any) -> Iterator[bytes]:
+        """Yield what is no JSON in pieces, as they come.
+
+        Raises:
+            Unreachable: it broke off; what came is not whole.
+        """
+        response = self.call("GET", path, query=query, headers=_FILE, whole=False)
+        try:
+            yield from response.stream(_PIECE_BYTES)
+        except HTTPError as error:
+            raise Unreachable(f"GET {path} broke off: {error}", idempotency_key=None) from error
+        finally:
+            response.close()
 
     def pages(self, path: str, **query: Any) -> Iterator[Any]:
         """Yield the items of a list, asking for a page when it is needed; what is added meanwhile shifts nothing."""
@@ -78,67 +112,82 @@ class Transport:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        content: Content | None = None,
         seen: Versioned | None = None,
         idempotency_key: str | None = None,
-    ) -> Any:
-        """Make a call as whoever the credentials say.
+        headers: Mapping[str, str] | None = None,
+        whole: bool = True,
+    ) -> urllib3.BaseHTTPResponse:
+        """Make a call as whoever the credentials say; unless `whole`, the answer's body is still to be read.
 
         Raises:
             ApiError: it was refused.
             Unreachable: there was no answer.
         """
-        headers = {} if seen is None else {"If-Match": f'"{seen["version"]}"'}
+        sent = {**(headers or {}), **({} if seen is None else {"If-Match": f'"{seen["version"]}"'})}
         if method in _KEYED:
-            headers["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
+            sent["Idempotency-Key"] = idempotency_key or uuid.uuid4().hex
+        url = _with_query(path, query or {})
         if self.credentials is None:
-            return self._send(method, path, headers, query, body)
+            return self._send(method, url, sent, content, whole=whole)
         token = self.credentials.token()
         try:
-            return self._send(method, path, headers | {"Authorization": f"Bearer {token}"}, query, body)
+            return self._send(method, url, sent | {"Authorization": f"Bearer {token}"}, content, whole=whole)
         except Unauthorized:
             if not self.credentials.renew(token):
                 raise
-        headers["Authorization"] = f"Bearer {self.credentials.token()}"
-        return self._send(method, path, headers, query, body)
+        sent["Authorization"] = f"Bearer {self.credentials.token()}"
+        return self._send(method, url, sent, content, whole=whole)
 
     def sign_in(self, path: str, body: Mapping[str, str]) -> Any:
         """Post without credentials, to get some."""
-        return self._send("POST", path, {}, None, body)
+        return _json(self._send("POST", path, {}, _written(body)))
 
     def _send(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        query: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
-    ) -> Any:
-        asked = {name: value for name, value in (query or {}).items() if value is not None}
-        url = f"{self._base}{path}" + (f"?{urlencode(_texts(asked), doseq=True)}" if asked else "")
-        sent = None if body is None else json.dumps(body, default=_plain)
-        headers = {**self._headers, **headers, **({} if sent is None else _AS_JSON)}
+        self, method: str, path: str, headers: dict[str, str], content: Content | None, *, whole: bool = True
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {**self._headers, **headers, **({} if content is None else {"Content-Type": content.kind})}
         try:
             response = self._pool.request(
-                method, url, body=sent, headers=headers, retries=self._patience, redirect=False
+                method,
+                f"{self._base}{path}",
+                body=None if content is None else content.data,
+                headers=headers,
+                retries=self._patience,
+                redirect=False,
+                preload_content=whole,
             )
+            if response.status >= _AN_ERROR:
+                _refuse(method, response)
         except HTTPError as error:
-            raise Unreachable(f"{method} {path}: {error}", idempotency_key=headers.get("Idempotency-Key")) from error
-        return _read(method, response)
+            key = headers.get("Idempotency-Key")
+            raise Unreachable(f"{method} {path}: {error}", idempotency_key=key) from error
+        return response
 
 
-def _read(method: str, response: urllib3.BaseHTTPResponse) -> Any:
-    if response.status >= _AN_ERROR:
-        error = error_of(response)
-        if method == "DELETE" and isinstance(error, NotFound) and _answer_was_lost(response):
-            return None  # by us, a moment ago
+def _refuse(method: str, response: urllib3.BaseHTTPResponse) -> None:
+    """Raise the error that an answer is; none where a deletion finds nothing more, for its first answer was lost."""
+    error = error_of(response)
+    if not (method == "DELETE" and isinstance(error, NotFound) and _answer_was_lost(response)):
         raise error
+
+
+def _json(response: urllib3.BaseHTTPResponse) -> Any:
     if response.status == _NO_CONTENT:
         return None
     try:
         return json.loads(response.data)
     except ValueError:
         raise ApiError(response.status, {"code": "not_json", "detail": "This is not an answer of the API."}) from None
+
+
+def _written(body: Mapping[str, Any] | None) -> Content | None:
+    return None if body is None else Content(json.dumps(body, default=_plain), "application/json")
+
+
+def _with_query(path: str, query: Mapping[str, Any]) -> str:
+    asked = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(_texts(asked), doseq=True)}" if asked else path
 
 
 def _answer_was_lost(response: urllib3.BaseHTTPResponse) -> bool:

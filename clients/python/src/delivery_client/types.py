@@ -120,7 +120,7 @@ class Move(TypedDict, total=False):
     courier_id: str | None
 
 
-class DeliveryFilters(TypedDict, total=False):
+class ExportFilters(TypedDict, total=False):
     status: list[State]
     tag: list[str]
     courier_id: str
@@ -136,6 +136,9 @@ class DeliveryFilters(TypedDict, total=False):
     window_after: Time
     window_before: Time
     sort: Sort
+
+
+class DeliveryFilters(ExportFilters, total=False):
     limit: int
 
 
