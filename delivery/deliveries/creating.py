@@ -18,7 +18,7 @@ from delivery.deliveries.events import DeliveryCreated, told_of
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import OWNER_SWITCHES
 from delivery.deliveries.states import State
-from delivery.deliveries.tracking_numbers import new_number
+from delivery.deliveries.tracking_numbers import new_numbers
 from delivery.errors import AppError, Conflict, Forbidden, invalid_field
 from delivery.rows import execute, insertion
 from delivery.users.models import User
@@ -55,7 +55,9 @@ def create_many(by: Caller, rows: Iterable[dict[str, Any]], *, quiet: bool = Fal
         rows: for each its table's columns, `draft`, and what may be left out: `owner_id`, `tags`.
         quiet: people are told of none of them; programs are.
     """
-    new = [_new(by, **row) for row in rows]
+    asked_for = list(rows)
+    numbers = new_numbers(len(asked_for))
+    new = [_new(by, tracking_number=number, **row) for row, number in zip(asked_for, numbers, strict=True)]
     refused = _refused_owners(by, {row["owner_id"] for row, _ in new})
     outcomes: list[Outcome | None] = [refused.get(row["owner_id"]) for row, _ in new]
     asked = [(row, tags) for (row, tags), outcome in zip(new, outcomes, strict=True) if outcome is None]
@@ -76,7 +78,7 @@ def create_many(by: Caller, rows: Iterable[dict[str, Any]], *, quiet: bool = Fal
 def _new(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: Any) -> tuple[dict[str, Any], Any]:
     now = clock.now()
     values = {
-        **_EMPTY, "owner_id": by.id, **fields, "id": new_id(), "tracking_number": new_number(),
+        **_EMPTY, "owner_id": by.id, **fields, "id": new_id(),
         "status": State.DRAFT if draft else State.PENDING, "test": by.test, "version": 1,
         "created_at": now, "updated_at": now,
     }  # fmt: skip

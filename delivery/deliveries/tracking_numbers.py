@@ -5,12 +5,25 @@ import secrets
 # Without I, L, O and U, which are misread (Crockford, "Base 32").
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM_CHARACTERS = 12
+# Of 64 bits 60 are used.
+_RANDOM_BYTES = 8
 
 
 def new_number() -> str:
     """Return a new number; 60 random bits cannot be guessed, nor derived from the delivery's id."""
-    bits = secrets.randbits(5 * _RANDOM_CHARACTERS)
-    body = "".join(ALPHABET[bits >> 5 * place & 31] for place in range(_RANDOM_CHARACTERS))
+    [number] = new_numbers(1)
+    return number
+
+
+def new_numbers(count: int) -> list[str]:
+    """Return new numbers, from one draw: each draw gives the interpreter to another thread, and waits for it."""
+    drawn = secrets.token_bytes(_RANDOM_BYTES * count)
+    return [_number(drawn[place : place + _RANDOM_BYTES]) for place in range(0, len(drawn), _RANDOM_BYTES)]
+
+
+def _number(drawn: bytes) -> str:
+    bits = int.from_bytes(drawn)
+    body = "".join([ALPHABET[bits >> 5 * place & 31] for place in range(_RANDOM_CHARACTERS)])
     return body + check_character(body)
 
 

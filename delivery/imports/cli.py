@@ -1,5 +1,6 @@
 """`flask deliveries import` and `flask imports`: import a file from here, and see how all of them are."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def _watch(made: Row[Any], *, quiet: bool) -> Row[Any]:
         while True:
             mine = running.claim(made.id)
             if mine is not None:
-                running.work_on(mine, until=time.monotonic() + 1)
+                running.work_on(mine, until=math.inf, told=bar.update)
             row = _find(made.id)
             bar.update(row.rows_done - bar.pos)
             if row.state not in UNFINISHED or stopping():

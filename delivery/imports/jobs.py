@@ -36,7 +36,7 @@ def work(*, seconds: float) -> bool:
         if claimed is None:
             return False
         try:
-            running.work_on(claimed, until=min(end, time.monotonic() + TURN_SECONDS))
+            running.work_on(claimed, until=end, turn=time.monotonic() + TURN_SECONDS)
         except SQLAlchemyError:
             raise
         except Exception:

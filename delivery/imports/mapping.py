@@ -9,14 +9,15 @@ from marshmallow import ValidationError
 
 from delivery.errors import invalid_field, invalid_fields
 from delivery.imports.states import OUR_COLUMNS
+from delivery.imports.tables import Record
 from delivery.imports.targets import (
-    DELIVERY,
     REQUIRED,
     REQUIRED_PARTS,
     TARGETS,
     BadCell,
     converter,
     near_target,
+    schema_of,
     suggested_phone,
 )
 from delivery.web.schema import field_errors
@@ -46,6 +47,7 @@ class Row:
 class _Step:
     """One field: the places of its columns, what makes a value of a text, and what an empty one is."""
 
+    name: str
     path: tuple[str, ...]
     places: tuple[int, ...]
     convert: Callable[[str], Any]
@@ -61,6 +63,8 @@ class Plan:
         self._columns = {path: ", ".join(header[place] for place in places) for path, places in chosen.items()}
         self._steps = [_step(path, chosen.get(path, ()), settings) for path in [*chosen, *settings["defaults"]]]
         self._steps = list({step.path: step for step in self._steps}.values())
+        self._reference = next((step for step in self._steps if step.name == "reference"), None)
+        self._schema = schema_of({step.name for step in self._steps})
 
     def read(self, number: int, cells: list[str]) -> Row:
         """Return what a row makes."""
@@ -68,7 +72,7 @@ class Plan:
         if any(map(str.strip, cells[len(self._header) :])):
             errors[""] = _error("Has more cells than there are columns.", code="too_many_cells")
         try:
-            values = DELIVERY.load(body)
+            values = self._schema.load(body)
         except ValidationError as error:
             for found in field_errors(error.messages):
                 path = found["pointer"].strip("/").replace("/", ".")
@@ -77,9 +81,14 @@ class Plan:
             return Row(number, cells, values, frozenset(given))
         return Row(number, cells, errors=[self._placed(path, error, cells) for path, error in errors.items()])
 
+    def read_all(self, records: Sequence[Record]) -> list[Row]:
+        """Return what rows make."""
+        return [self.read(number, cells) for number, cells in records]
+
     def reference_of(self, cells: list[str]) -> str | None:
         """Return a row's reference, without a look at the rest."""
-        return self._text("reference", cells) or None
+        step = self._reference
+        return step and (_text_of(cells, step.places) or step.default)
 
     def _body(self, cells: list[str]) -> tuple[dict[str, Any], set[str], dict[str, RowError]]:
         # Their fields are missed by name, not they as a whole.
@@ -91,14 +100,14 @@ class Plan:
             try:
                 value = step.convert(text) if text else step.default
             except BadCell as bad:
-                errors[".".join(step.path)] = _error(bad.message, code=bad.code, suggestion=bad.suggestion)
+                errors[step.name] = _error(bad.message, code=bad.code, suggestion=bad.suggestion)
                 value = None
             if value is not None:
                 place = body
                 for name in step.path[:-1]:
                     place = place.setdefault(name, {})
                 place[step.path[-1]] = value
-                given.add(".".join(step.path))
+                given.add(step.name)
         return body, given, errors
 
     def _refused(self, path: str, found: Mapping[str, str], body: dict[str, Any], cells: list[str]) -> RowError:
@@ -117,13 +126,13 @@ class Plan:
         }
 
     def _text(self, path: str, cells: list[str]) -> str:
-        return next((_text_of(cells, step.places) for step in self._steps if ".".join(step.path) == path), "")
+        return next((_text_of(cells, step.places) for step in self._steps if step.name == path), "")
 
 
 def _step(path: str, places: Sequence[int], settings: Mapping[str, Any]) -> _Step:
     convert = converter(path, date_format=settings["date_format"], time_zone=settings["time_zone"])
     default = settings["defaults"].get(path)
-    return _Step(tuple(path.split(".")), tuple(places), convert, None if default is None else convert(default))
+    return _Step(path, tuple(path.split(".")), tuple(places), convert, None if default is None else convert(default))
 
 
 def _error(message: str, *, code: str, suggestion: str | None = None) -> RowError:

@@ -5,7 +5,9 @@ row that was committed: no row is made twice, and none is passed over.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -20,14 +22,17 @@ from delivery.imports.files import Unreadable
 from delivery.imports.making import LostRace, Made, make
 from delivery.imports.mapping import Plan, Row
 from delivery.imports.models import Import, ImportBadRow
-from delivery.imports.queries import OPEN
+from delivery.imports.queries import OPEN, is_due
 from delivery.imports.states import ImportState
+from delivery.imports.tables import Record
 from delivery.jobs import stopping
 from delivery.users.models import User
 from delivery.web import Caller
 
 LEASE_SECONDS = 30
 BATCH_ROWS = 500
+# With one alone the thread that checks has nothing to do just when the database has.
+BATCHES_AHEAD = 3
 # How often an import is begun with, without a row that is done, before it is given up.
 MOST_ATTEMPTS = 5
 _imports, _bad_rows, _users = Import.__table__, ImportBadRow.__table__, User.__table__
@@ -53,8 +58,16 @@ def claim(import_id: UUID | None = None) -> ImportRow[Any] | None:
         return session.execute(update(_imports).where(_i.id == first).values(values).returning(*_i)).one_or_none()
 
 
-def work_on(claimed: ImportRow[Any], *, until: float) -> None:
-    """Work on an import to its end, or for as long as there is time (by the monotonic clock)."""
+def work_on(
+    claimed: ImportRow[Any], *, until: float, turn: float | None = None, told: Callable[[int], None] | None = None
+) -> None:
+    """Work on an import to its end, or for as long as there is time.
+
+    Args:
+        until: when to stop, by the monotonic clock.
+        turn: when to stop if other imports wait then.
+        told: is given the number of rows of each batch that was committed.
+    """
     with logs.bound(request_id=claimed.request_id):
         if claimed.attempts > MOST_ATTEMPTS:
             give_up(claimed, "gave_up")
@@ -64,7 +77,7 @@ def work_on(claimed: ImportRow[Any], *, until: float) -> None:
             give_up(claimed, "account_inactive")
             return
         try:
-            _Run(claimed, by, until=until).go()
+            _Run(claimed, by, until=until, turn=until if turn is None else turn, told=told or _nobody).go()
         except LeaseLost:
             pass
         except Unreadable as error:
@@ -99,28 +112,38 @@ class _Run:
     claimed: ImportRow[Any]
     by: Caller
     until: float
+    turn: float
+    told: Callable[[int], None]
     last_row: int = 1
     # Of a dry run: the references that the file has had so far, since nothing is written that could be found.
     seen: set[int] = field(default_factory=set)
 
     def go(self) -> None:
         self.last_row = self.claimed.last_row
-        for batch in _batches(self._rows()):
-            self._write(batch)
-            if stopping() or time.monotonic() > self.until:
-                release(self.claimed)
-                return
+        plan = Plan(self.claimed.header, self.claimed.settings)
+        beside = ThreadPoolExecutor(1, "import")
+        try:
+            for rows in _read_ahead(beside, plan, _batches(plan, self._records(plan))):
+                self._write(rows)
+                if self._is_over():
+                    release(self.claimed)
+                    return
+        finally:
+            beside.shutdown(cancel_futures=True)
         self._finish()
 
-    def _rows(self) -> Iterator[Row]:
+    def _is_over(self) -> bool:
+        now_is = time.monotonic()
+        return stopping() or now_is > self.until or (now_is > self.turn and is_due())
+
+    def _records(self, plan: Plan) -> Iterator[Record]:
         """Yield the rows behind the last one that is done; what comes before is only read."""
         records = looking.records(self.claimed.id, self.claimed.settings)
         if next(records, None) is None:
             raise LeaseLost  # the file goes with the end of its import
-        plan = Plan(self.claimed.header, self.claimed.settings)
         for number, cells in records:
             if number > self.last_row:
-                yield plan.read(number, cells)
+                yield number, cells
             elif self.claimed.dry_run and (reference := plan.reference_of(cells)):
                 self.seen.add(hash(reference))
 
@@ -130,6 +153,7 @@ class _Run:
         except LostRace:
             self._write_once(rows)
         self.last_row = rows[-1].number
+        self.told(len(rows))
 
     def _write_once(self, rows: Sequence[Row]) -> None:
         with transaction():
@@ -167,16 +191,32 @@ class _Run:
             services.end(self.claimed.id, state)
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _nobody(_count: int) -> None:
+    """Is told how far it has come."""
+
+
+def _read_ahead(beside: Executor, plan: Plan, batches: Iterable[Sequence[Record]]) -> Iterator[list[Row]]:
+    """Yield what each batch makes; the next ones are checked by a thread while the database works on this one."""
+    ahead: deque[Future[list[Row]]] = deque()
+    for records in batches:
+        ahead.append(beside.submit(plan.read_all, records))
+        if len(ahead) > BATCHES_AHEAD:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
+def _batches(plan: Plan, records: Iterable[Record]) -> Iterator[list[Record]]:
     """Yield rows by the hundred; a reference that comes again begins a new batch, so that it finds the first."""
-    batch: list[Row] = []
+    batch: list[Record] = []
     references: set[str] = set()
-    for row in rows:
-        if len(batch) == BATCH_ROWS or row.reference in references:
+    for number, cells in records:
+        reference = plan.reference_of(cells)
+        if len(batch) == BATCH_ROWS or reference in references:
             yield batch
             batch, references = [], set()
-        batch.append(row)
-        if row.reference:
-            references.add(row.reference)
+        batch.append((number, cells))
+        if reference:
+            references.add(reference)
     if batch:
         yield batch

@@ -1,7 +1,7 @@
 """What a column can be put into: the fields of a delivery that the API takes, read off its own schema."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import phonenumbers
 from babel import Locale
 from marshmallow import Schema as MarshmallowSchema
-from marshmallow import fields
+from marshmallow import fields, missing
 
 from delivery.deliveries.schemas import DeliveryIn
 from delivery.imports import dates
@@ -51,6 +51,18 @@ REQUIRED = tuple(
 
 
 REQUIRED_PARTS = tuple(dict.fromkeys(path.partition(".")[0] for path in REQUIRED if "." in path))
+
+
+def schema_of(paths: Collection[str]) -> DeliveryIn:
+    """Return the schema of deliveries without the fields that no cell gives and that are nothing then: half the work."""
+    tops = {path.partition(".")[0] for path in paths} | {*REQUIRED_PARTS}
+    used = [path for path, field in TARGETS.items() if path in paths or _counts(path, field, tops)]
+    return DeliveryIn(only=[*used, *(name for name in DELIVERY.fields if _counts(name, DELIVERY.fields[name], tops))])
+
+
+def _counts(path: str, field: fields.Field[Any], tops: Collection[str]) -> bool:
+    """Tell whether a field says something when it is not given: that it is needed, or what it is then."""
+    return ("." not in path or path.partition(".")[0] in tops) and (field.required or field.load_default is not missing)
 
 
 def converter(path: str, *, date_format: str, time_zone: str) -> Convert:

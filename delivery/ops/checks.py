@@ -16,6 +16,7 @@ from sqlalchemy import func, inspect, select, text
 from delivery import clock, jobs
 from delivery.cli import shown
 from delivery.database import now, reader
+from delivery.imports.queries import unfinished
 from delivery.notifications import allowances, heartbeat, holding, registry, rendering, stats
 from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
@@ -98,9 +99,9 @@ def redis() -> Finding:
     return Finding(Level.OK, f"{name} {version} answers in {spent:.1f} ms")
 
 
-def workers(channel: Channel) -> Finding:
+def workers(name: str) -> Finding:
     with jobs.brief_redis() as client:
-        queue = jobs.queue(channel, redis=client)
+        queue = jobs.queue(name, redis=client)
         alive, waiting = Worker.count(queue=queue), queue.count
     detail = f"{alive or 'no'} {'worker' if alive == 1 else 'workers'}, {waiting or 'no'} jobs waiting"
     return Finding(Level.OK if alive else Level.FAIL, detail)
@@ -124,8 +125,18 @@ def outbox(channel: Channel) -> Finding:
     if holding.standing():
         return Finding(Level.OK, f"{count} due, and held")
     seconds = (at - oldest).total_seconds()
-    level = Level.OK if seconds < LATE_SECONDS else Level.WARN if seconds < FAR_TOO_LATE_SECONDS else Level.FAIL
-    return Finding(level, f"{count} due, the oldest for {seconds:.0f} s")
+    return Finding(_lateness(seconds), f"{count} due, the oldest for {seconds:.0f} s")
+
+
+def imports() -> Finding:
+    counts, seconds = unfinished()
+    detail = ", ".join(f"{count or 'none'} {state}" for state, count in counts.items())
+    waits = f", the first has waited for {seconds:.0f} s" if seconds >= LATE_SECONDS else ""
+    return Finding(_lateness(seconds), detail + waits)
+
+
+def _lateness(seconds: float) -> Level:
+    return Level.OK if seconds < LATE_SECONDS else Level.WARN if seconds < FAR_TOO_LATE_SECONDS else Level.FAIL
 
 
 def hold() -> Finding:

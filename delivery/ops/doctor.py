@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from delivery.cli import examples, json_option, print_json
+from delivery.imports import waking
 from delivery.notifications.states import Channel
 from delivery.ops import certificates, checks
 from delivery.ops.checks import Finding, Level
@@ -37,8 +38,10 @@ CHECKS = (
     Check("clock", checks.clocks, "set the clocks, by NTP", ("database",)),
     Check("redis", checks.redis, "check REDIS_URL, and that the server runs; messages are late without it"),
     *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),
+    Check("imports worker", partial(checks.workers, waking.QUEUE), "start `flask worker imports`", ("redis",)),
     Check("cron", checks.cron, "start `flask cron`", ("redis",)),
     *_of_each_channel("queue", checks.outbox, "see `flask notifications list --channel {}`", _TABLES),
+    Check("imports queue", checks.imports, "see `flask imports list --state running`, and more workers", _TABLES),
     Check("hold", checks.hold, "see docs/backups.md; then `flask notifications release`", _TABLES),
     Check("unsent", checks.unsent, "see `flask notifications resend --since 7d --dry-run`", _TABLES),
     Check("breakers", checks.breakers, "wait a minute; then check the provider, and its settings here", _TABLES),

@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from delivery.cli import Group, examples, json_option, print_json, print_table
+from delivery.imports import waking
+from delivery.imports.queries import unfinished
 from delivery.notifications import stats
 from delivery.notifications.states import Channel
 from delivery.ops import queues
@@ -19,7 +21,7 @@ from delivery.ops.openapi import version
 group = Group("ops", help="What runs, and how it is.")
 # What only looks: doctor tries the mail server and the disk as well.
 _LOOKED_AT = ("database", "schema", "writes", "redis", "cron", "hold", "breakers", "unsent")
-_OF_CHANNELS = tuple(f"{channel} {part}" for channel in Channel for part in ("worker", "queue"))
+_OF_QUEUES = tuple(f"{channel} {part}" for channel in queues.QUEUES for part in ("worker", "queue"))
 
 
 @group.command(epilog=examples("flask ops status", "flask ops status --json"))
@@ -27,9 +29,9 @@ _OF_CHANNELS = tuple(f"{channel} {part}" for channel in Channel for part in ("wo
 def status(*, as_json: bool) -> None:
     """Show what runs and how it is: versions, database, Redis, cron, outbox, queues, workers.
 
-    Exit code 0 when all is well, 1 when something needs a hand: whatever is not `ok`, or of a channel.
+    Exit code 0 when all is well, 1 when something needs a hand: whatever is not `ok`, or of a queue.
     """
-    found = examine(tuple(check for check in CHECKS if check.what in _LOOKED_AT + _OF_CHANNELS))
+    found = examine(tuple(check for check in CHECKS if check.what in _LOOKED_AT + _OF_QUEUES))
     well = all(finding.level is Level.OK for _, finding in found)
     channels = _channels()
     if as_json:
@@ -59,9 +61,9 @@ def _build() -> dict[str, str]:
 
 
 def _channels() -> list[dict[str, Any]]:
-    """Return a row for each channel; what nobody can tell at the moment is None."""
-    outbox, work = _outbox(), _work()
-    return [{"channel": channel.value, **outbox[channel], **work[channel]} for channel in Channel]
+    """Return a row for each channel, and one for imports; what nobody can tell at the moment is None."""
+    waiting, work = _outbox() | {waking.QUEUE: _imports()}, _work()
+    return [{"channel": name, **waiting[name], **work[name]} for name in queues.QUEUES]
 
 
 def _outbox() -> dict[str, dict[str, Any]]:
@@ -79,12 +81,21 @@ def _outbox() -> dict[str, dict[str, Any]]:
     }
 
 
+def _imports() -> dict[str, Any]:
+    """Return the same of imports; those that failed are told by `flask imports list`."""
+    try:
+        counts, seconds = unfinished()
+    except SQLAlchemyError:
+        return {"waiting": None, "late_seconds": None, "given_up": None}
+    return {"waiting": sum(counts.values()), "late_seconds": round(seconds), "given_up": None}
+
+
 def _work() -> dict[str, dict[str, Any]]:
     try:
         found = queues.all_of_them()
     except RedisError:
         nobody_knows = dict.fromkeys(("jobs", "oldest_job_seconds", "workers", "busy", "heartbeat_seconds"))
-        return dict.fromkeys(Channel, nobody_knows)
+        return dict.fromkeys(queues.QUEUES, nobody_knows)
     return {
         one.name: {
             "jobs": one.jobs,

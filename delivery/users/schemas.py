@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -39,7 +40,12 @@ def folded(address: str) -> str:
     local, at, host = address.strip().rpartition("@")
     # lower() makes a plain k of the Kelvin sign: a look-alike is to be refused, not folded into somebody's name.
     local = local.lower() if local.isascii() else local
-    return f"{local}{at}{host.lower().encode('idna').decode('idna')}" if at else host.lower()
+    return f"{local}{at}{_folded_host(host.lower())}" if at else host.lower()
+
+
+@lru_cache(maxsize=1024)
+def _folded_host(host: str) -> str:
+    return host.encode("idna").decode("idna")
 
 
 class Email(Line):

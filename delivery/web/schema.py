@@ -38,13 +38,14 @@ class Line(fields.String):
     def __init__(self, longest: int, *, shortest: int = 1, **options: Any) -> None:
         self._length = validate.Length(min=shortest, max=longest)
         text = f"[^{self._refused}]*"
+        self._wrong = re.compile(f"[{self._refused}]")
         pattern = rf"^{text}[^\s{self._refused}]{text}$" if shortest else f"^{text}$"
         metadata = {"pattern": pattern, **options.pop("metadata", {})}
         super().__init__(validate=[self._length, *options.pop("validate", [])], metadata=metadata, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **options)
-        if re.search(f"[{self._refused}]", text):
+        if self._wrong.search(text):
             raise self.make_error("control")
         self._length(text)
         return text.strip()

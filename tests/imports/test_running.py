@@ -17,6 +17,7 @@ from delivery.database import db, new_id, transaction
 from delivery.deliveries.models import Delivery
 from delivery.imports import running, services
 from delivery.imports.jobs import work
+from delivery.imports.mapping import Plan
 from delivery.imports.models import Import
 from delivery.ops import cron
 from delivery.ops.leash import leashed
@@ -339,6 +340,26 @@ def test_the_longest_waiting_comes_first_and_none_starves(app, api, monkeypatch)
             order.append(str(claimed.id))
             running.work_on(claimed, until=0)
     assert order == [first, second, first, second]
+
+
+def test_who_works_alone_goes_on_beyond_their_turn_and_gives_way_to_who_waits(app, api, monkeypatch):
+    monkeypatch.setattr(running, "BATCH_ROWS", 10)
+    alone = asked(app, api.user_id, data=table([row(f"a{n}") for n in range(30)]))
+    with app.app_context():
+        running.work_on(running.claim(), until=time.monotonic() + 60, turn=0)
+        assert state_of(app, alone).state == "completed"
+        first, _second = (asked(app, api.user_id, data=table([row(f"{part}{n}") for n in range(30)])) for part in "bc")
+        running.work_on(running.claim(), until=time.monotonic() + 60, turn=0)
+    assert (state_of(app, first).state, state_of(app, first).rows_done) == ("running", 10)
+
+
+def test_a_row_that_breaks_the_check_keeps_those_before_it(app, api, monkeypatch):
+    monkeypatch.setattr(running, "BATCH_ROWS", 10)
+    import_id = asked(app, api.user_id, data=table(rows(35)))
+    read = Plan.read
+    monkeypatch.setattr(Plan, "read", lambda self, number, cells: read(self, number, cells) if number < 25 else 1 / 0)
+    run(app)
+    assert state_of(app, import_id).rows_done == len(references(app)) == 20
 
 
 def test_ending_twice_is_ending_once(app, api):

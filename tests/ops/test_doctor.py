@@ -9,13 +9,16 @@ from sqlalchemy import text
 
 from delivery import jobs
 from delivery.database import db, new_id, transaction
+from delivery.imports.running import claim
 from delivery.notifications import heartbeat
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.services import NewMessage, add
 from delivery.notifications.states import Channel
 from delivery.ops import doctor, schema
 from delivery.ops.checks import Finding, Level
+from delivery.ops.queues import QUEUES
 from tests.commands import run, run_json
+from tests.imports.making import asked
 
 SECOND = timedelta(seconds=1)
 PASSWORD = "Hushhush-7d1f"
@@ -41,8 +44,8 @@ def running(app):
     with app.app_context():
         heartbeat.beat()
         redis = jobs.redis_for_worker()  # RQ gives it more patience
-        for channel in Channel:
-            Worker([jobs.queue(channel, redis=redis)], connection=redis).register_birth()
+        for name in QUEUES:
+            Worker([jobs.queue(name, redis=redis)], connection=redis).register_birth()
     return app
 
 
@@ -160,6 +163,22 @@ def test_messages_that_wait_too_long_are_reported_by_channel(running, travel, se
     assert found["mail queue"][0] == level
     assert f"1 due, the oldest for {seconds} s" in found["mail queue"][1]
     assert found["sms queue"] == ("ok", "nothing is due")
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(10, "ok"), (70, "warn"), (700, "FAIL")])
+def test_an_import_that_nobody_works_on_is_reported(running, api, travel, seconds, level):
+    asked(running, api.user_id)
+    travel(seconds=seconds)
+    found, _ = examine(running)
+    late = f", the first has waited for {seconds} s" if level != "ok" else ""
+    assert found["imports queue"] == (level, f"1 queued, none running{late}")
+
+
+def test_an_import_that_somebody_works_on_is_not_late(running, api):
+    asked(running, api.user_id)
+    with running.app_context():
+        assert claim()
+    assert examine(running)[0]["imports queue"] == ("ok", "none queued, 1 running")
 
 
 def test_messages_that_wait_for_their_next_attempt_are_not_late(running, travel):

@@ -8,8 +8,9 @@ from rq import Worker
 
 from delivery import jobs
 from delivery.notifications import heartbeat
-from delivery.notifications.states import Channel
+from delivery.ops.queues import QUEUES
 from tests.commands import run, run_json
+from tests.imports.making import asked
 from tests.notifications.conftest import Outbox, on_sqlite, put
 
 
@@ -20,8 +21,8 @@ def running(app, redis_server):
     with app.app_context():
         heartbeat.beat()
         redis = jobs.redis_for_worker()  # RQ gives it more patience
-        for channel in Channel:
-            worker = Worker([jobs.queue(channel, redis=redis)], connection=redis)
+        for name in QUEUES:
+            worker = Worker([jobs.queue(name, redis=redis)], connection=redis)
             worker.register_birth()
             worker.set_state("idle")
     return app
@@ -62,6 +63,17 @@ def test_what_waits_and_what_was_given_up_needs_a_hand(running, travel):
     said = run(running, "ops", "status").stdout
     assert "warn  unsent          1 dead" in said
     assert "-> see `flask notifications resend" in said
+
+
+def test_an_import_that_waits_too_long_needs_a_hand(running, api, travel):
+    asked(running, api.user_id)
+    travel(seconds=90)
+    result = run(running, "ops", "status")
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^warn  imports queue +1 queued, none running, the first has waited", result.stdout)
+    row = channel(json.loads(run(running, "ops", "status", "--json").stdout), "imports")
+    assert (row["waiting"], row["workers"], row["given_up"]) == (1, 1, None)
+    assert row["late_seconds"] == pytest.approx(90, abs=5)
 
 
 def test_a_hold_is_seen_and_needs_a_hand_until_it_is_released(running):

@@ -69,7 +69,8 @@ def but_keys(canaries):
 def test_nothing_of_a_recipient_is_left_and_the_delivery_stays(app, people, shop, admin, grace):
     delivery = order(shop, grace, reference="order-1", tags=["fragile"])
     deliver(people.dispatcher(), delivery, grace)
-    assert len({table for table, _ in sightings(url_of(app), but_keys(grace))}) == 3, "the test sees what there is"
+    seen = {table for table, _ in sightings(url_of(app), but_keys(grace))}
+    assert seen >= {"deliveries", "delivery_event_details", "idempotency_keys"}, "the test sees what there is"
 
     done = erase(admin, email=grace.email)
 

@@ -20,7 +20,7 @@ from tests.web.answers import problem
 FILES = {
     "account", "former_addresses", "deliveries", "deleted_deliveries", "assigned_deliveries", "events", "messages",
     "sessions", "api_keys", "webhook_endpoints", "invitations", "notification_preferences", "opt_outs",
-    "audit_by_you", "audit_about_you",
+    "imports", "import_templates", "audit_by_you", "audit_about_you",
 }  # fmt: skip
 
 

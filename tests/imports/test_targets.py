@@ -1,0 +1,50 @@
+"""The fields that a file fills: what is left out for speed changes nothing."""
+
+import pytest
+from marshmallow import ValidationError
+
+from delivery.imports.targets import DELIVERY, TARGETS, schema_of
+
+NEEDED = {
+    "item_name": "Parcel",
+    "recipient": {"name": "Grace"},
+    "destination": {"line1": "12 Harbour Street", "city": "Bristol", "country": "GB"},
+}
+BODIES = (
+    NEEDED,
+    {"recipient": {}, "destination": {}},
+    {**NEEDED, "recipient": {"name": "Grace", "phone": "12", "email": "none", "locale": "English"}},
+    {**NEEDED, "package": {"weight_grams": 500}},
+    {**NEEDED, "package": {"weight_grams": 0}},
+    {**NEEDED, "pickup": {"line1": "1 Quay"}},
+    {**NEEDED, "window": {"latest": "2026-11-27T10:00:00Z"}},
+    {**NEEDED, "window": {"earliest": "2026-11-27T11:00:00Z", "latest": "2026-11-27T10:00:00Z"}},
+    {**NEEDED, "requirements": {"photo": True}, "draft": True, "tags": ["b", "a", "b"]},
+)
+
+
+def loaded(schema, body):
+    try:
+        return schema.load(body)
+    except ValidationError as error:
+        return error.messages
+
+
+def paths(body, before=""):
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from paths(value, f"{before}{name}.")
+        else:
+            yield before + name
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_the_fields_of_a_file_alone_make_the_same_delivery_or_the_same_errors(body):
+    assert loaded(schema_of(set(paths(body))), body) == loaded(DELIVERY, body)
+    assert loaded(schema_of(set(TARGETS)), body) == loaded(DELIVERY, body)
+
+
+def test_what_no_cell_gives_is_not_looked_at():
+    schema = schema_of(set(paths(NEEDED)))
+    assert {"pickup", "package", "tags", "owner_id", "notifications"} & schema.fields.keys() == set()
+    assert "notes" not in schema.fields["destination"].schema.fields
