@@ -1,8 +1,8 @@
 """Measures how fast a file of deliveries is imported, and with how much memory.
 
 On a private PostgreSQL that writes to the disk as in production: `flask deliveries import`, a process of its own, gets
-CSV files of which each row is different. The small file and the large one tell whether memory grows with the rows. Beside
-the time stands processor time, the importing process's and PostgreSQL's: on a busy machine that alone says something.
+CSV files of which each row is different. The small file and the large one tell whether memory grows with the rows.
+Beside the time stands processor time, the importing process's and PostgreSQL's: on a busy machine that alone says something.
 """
 
 import argparse
@@ -34,10 +34,14 @@ def main():
     parser.add_argument("--rows", type=int, default=100_000, help="of the large file (default: %(default)s)")
     parser.add_argument("--strict", type=float, metavar="ROWS", help="exit code 1 where fewer a second are made")
     args = parser.parse_args()
-    with TemporaryDirectory(prefix="bench-") as folder, postgres_server(settings=DURABLE) as cluster:
-        with cluster.database() as url:
-            bench = _Bench(Path(folder), cluster, url)
-            slowest = min(bench.measure(rows, first=first) for first, rows in ((0, args.rows // 10), (10**6, args.rows)))
+    with (
+        TemporaryDirectory(prefix="bench-") as folder,
+        postgres_server(settings=DURABLE) as cluster,
+        cluster.database() as url,
+    ):
+        bench = _Bench(Path(folder), cluster, url)
+        sizes = ((0, args.rows // 10), (10**6, args.rows))
+        slowest = min(bench.measure(rows, first=first) for first, rows in sizes)
     if args.strict and slowest < args.strict:
         sys.exit(1)
 
@@ -72,7 +76,7 @@ class _Bench:
         rate = count / float(made.seconds)
         own = used.ru_utime + used.ru_stime
         print(
-            f"{count:,} rows in {made.seconds:.1f} s: {rate:,.0f} a second; {took:.1f} s with reading and storing the file. "
+            f"{count:,} rows in {made.seconds:.1f} s: {rate:,.0f} a second; {took:.1f} s with reading and storing it. "
             f"Processor time a row: {1e6 * own / count:.0f} us, and {1e6 * theirs / count:.0f} of PostgreSQL. "
             f"At most {used.ru_maxrss / 1024:.0f} MiB. Load {os.getloadavg()[0]:.1f}",
             flush=True,
