@@ -36,11 +36,8 @@ class Address(Schema):
     postcode = Line(20, allow_none=True, metadata={"example": "BS1 4ST"})
     country = fields.String(
         required=True,
-        validate=[
-            validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
-            validate.Length(max=2),
-        ],
-        metadata={"example": "GB"},
+        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+        metadata={"example": "GB", "maxLength": 2},
     )
     lat = _degrees(90, allow_none=True)
     lng = _degrees(180, allow_none=True)
@@ -124,11 +121,8 @@ class MoveIn(Schema):
     reason_code = fields.String(
         allow_none=True,
         load_default=None,
-        validate=[
-            validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
-            validate.Length(max=40),
-        ],
-        metadata={"example": "nobody_home"},
+        validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+        metadata={"example": "nobody_home", "maxLength": 40},
     )
     note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
     public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})

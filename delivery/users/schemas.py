@@ -104,8 +104,8 @@ def known_zone(name: str) -> None:
 
 def zone_field(**options: Any) -> fields.String:
     """Build a field for a time zone's name in the IANA database."""
-    options["metadata"] = {"format": "time-zone", "example": "Europe/Berlin"}
-    return fields.String(validate=[known_zone, validate.Length(max=LONGEST_ZONE)], **options)
+    options["metadata"] = {"format": "time-zone", "example": "Europe/Berlin", "maxLength": LONGEST_ZONE}
+    return fields.String(validate=known_zone, **options)
 
 
 def locale_field(**options: Any) -> fields.String:
