@@ -11,14 +11,17 @@ COPY requirements.txt .
 RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --require-hashes --no-cache-dir --no-compile --no-input -r requirements.txt
 # What libraries bring along and we never load: an asynchronous client of Twilio, a maker of pages beside Redoc's files,
-# other services of AWS, other products of Twilio, people of other languages, symbols for debuggers. The commands further
-# down, which use these libraries, fail when a new release of one needs more.
+# other services of AWS, other products of Twilio, people of other languages, kinds of pictures and fonts that no label has,
+# symbols for debuggers. The commands further down, which use these libraries, fail when a new release of one needs more.
 WORKDIR /opt/venv/lib/python${PYTHON}/site-packages
 RUN pip --python /opt/venv/bin/python uninstall --yes \
       aiohttp aiohttp-retry aiosignal frozenlist multidict propcache yarl flask-openapi pydantic pydantic-core \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name sns -exec rm -r {} + \
  && find twilio/rest -mindepth 1 -maxdepth 1 -type d ! -name api -exec rm -r {} + \
  && find faker/providers -mindepth 2 -maxdepth 2 -type d ! -name en ! -name 'en_[GU]?' ! -name la -exec rm -r {} + \
+ && rm -r reportlab/fonts/* reportlab/graphics/samples PIL/_avif.* PIL/_webp.* PIL/_imagingft.* PIL/_imagingcms.* PIL/_imagingtk.* \
+      pillow.libs/libavif-* pillow.libs/libharfbuzz-* pillow.libs/libfreetype-* pillow.libs/libwebp* pillow.libs/libsharpyuv-* \
+      pillow.libs/liblcms2-* pillow.libs/libpng16-* pillow.libs/libbrotli* \
  && find . /usr/local/lib -name '*.so' -exec strip --strip-unneeded {} + \
  && strip --strip-unneeded /usr/local/lib/libpython*.so.1.0
 
@@ -30,6 +33,15 @@ RUN awk '/^[a-z]/ { wanted = /^(aiosmtpd|atpublic|attrs)==/ } wanted' requiremen
  && pip install --require-hashes --no-cache-dir --no-input -r requirements.txt
 USER 10001:10001
 CMD ["python", "-u", "-m", "aiosmtpd", "-n", "-l", "0.0.0.0:1025", "-c", "aiosmtpd.handlers.Debugging", "stdout"]
+
+# What looks into the queues (`--profile dashboard`), with packages of its own.
+FROM python:${PYTHON}-slim AS dashboard
+WORKDIR /build
+COPY requirements-dashboard.txt .
+RUN pip install --require-hashes --no-cache-dir --no-input -r requirements-dashboard.txt
+COPY scripts/dashboard /usr/local/bin/dashboard
+USER 10001:10001
+CMD ["dashboard"]
 
 FROM python:${PYTHON}-slim AS system
 ARG PYTHON
@@ -52,6 +64,7 @@ RUN export DATA_DIR=/tmp/data \
  && flask users seed --count 1 --yes >/dev/null \
  && flask worker --help >/dev/null \
  && gunicorn --check-config \
+ && python -c "from delivery.deliveries import labels; labels.draw([], size='a6', company='', base_url='')" \
  && python -c "import boto3, twilio.rest; boto3.client('sns', region_name='us-east-1'); twilio.rest.Client('a', 'b').messages" \
  && DATABASE_URL=postgresql://nobody@localhost/none flask routes >/dev/null \
  && rm -r /tmp/data
@@ -65,7 +78,8 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     FLASK_APP=wsgi:app \
     HOST=0.0.0.0 \
-    DATA_DIR=/data
+    DATA_DIR=/data \
+    ALIVE_DIR=/tmp/alive
 WORKDIR /app
 USER 10001:10001
 VOLUME /data

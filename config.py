@@ -201,6 +201,10 @@ class Config:
     )
     SENTRY_DSN: str = env(DSN, "", "Sentry project that is told of errors, without people's data; when empty, none.")
 
+    # Imports
+    IMPORT_MAX_BYTES: int = env(number(1024, 1073741824), "33554432", "Largest file of an import, in bytes.")
+    IMPORT_KEEP_DAYS: int = env(number(1, 3650), "30", "Days that refused rows are kept once their import has ended.")
+
     # Webhooks
     WEBHOOK_ALLOW_LOOPBACK: bool = env(
         FLAG, "false", "Whether webhooks may go to this machine, by http and any port, for trials; not in production."
@@ -216,6 +220,9 @@ class Config:
     # Processes
     WEB_WORKERS: int = env(number(1, 256), "2", "Web processes.")
     WEB_THREADS: int = env(number(1, 256), "8", "Threads of one web process.")
+    ALIVE_DIR: Path | None = env(
+        OWN_FOLDER, "", "Where workers and cron leave signs of life, for `scripts/alive.py`; when empty, nowhere."
+    )
     LOG_LEVEL: str = env(choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), "INFO", "Least level to log.")
     LOG_FORMAT: str = env(choice("json", "text"), in_development("text", "json"), "JSON objects, or lines for people.")
 

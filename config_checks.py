@@ -37,13 +37,18 @@ def is_loopback(host: str) -> bool:
 
 
 def is_guessable(secret: str) -> bool:
-    # Only a text made of equal parts is found inside its own double.
-    repeats = len(set(secret)) == 1 or secret in (secret + secret)[1:-1]
+    # Twice the same, or more often, and perhaps a part of it once more.
+    repeats = any(secret[length:] == secret[:-length] for length in range(1, len(secret) // 2 + 1))
     return repeats or secret in PUBLISHED or bool(GUESSABLE.search(secret))
 
 
 def is_strong(key: str) -> bool:
-    return len(key.encode()) >= 32 and not is_guessable(key)  # noqa: PLR2004 - as many bytes as SHA-256 gives
+    return len(key.encode()) >= LEAST_KEY and len(set(key)) >= LEAST_SIGNS and not is_guessable(key)
+
+
+def is_own_password(text: str) -> bool:
+    """Whether it will do where we choose it ourselves; a provider chooses its own, however short."""
+    return len(text) >= LEAST_PASSWORD and not is_guessable(text)
 
 
 def unsafe(config: Config, raw: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -69,11 +74,25 @@ def redis_password(config: Config) -> str:
     return unquote(urlsplit(config.REDIS_URL).password or "")
 
 
+def sentinel_passwords(config: Config) -> list[str]:
+    return parse_qs(urlsplit(config.REDIS_URL).query).get("sentinel_password", [])
+
+
+def all_secrets(config: Config) -> Iterator[tuple[str, str]]:
+    for name in _SECRETS:
+        yield name, getattr(config, name)
+    for key in config.WEBHOOK_ENCRYPTION_KEYS:
+        yield "WEBHOOK_ENCRYPTION_KEYS", key
+    for name in ("DATABASE_URL", "DATABASE_REPLICA_URL"):
+        yield name, str(make_url(getattr(config, name) or "sqlite://").password or "")
+    for password in (redis_password(config), *sentinel_passwords(config)):
+        yield "REDIS_URL", password
+
+
 def shared_secrets(config: Config) -> Iterator[tuple[str, str]]:
-    found = {name: getattr(config, name) for name in _SECRETS}
-    found |= {"DATABASE_URL": make_url(config.DATABASE_URL).password, "REDIS_URL": redis_password(config)}
-    for (first, one), (second, other) in combinations(found.items(), 2):
-        if one and one == other:
+    for (first, one), (second, other) in combinations(all_secrets(config), 2):
+        # A replica takes the password of its primary, and a Sentinel may take that of its servers.
+        if one.strip() and one.strip() == other.strip() and first.split("_")[0] != second.split("_")[0]:
             yield second, f"a secret other than that of {first}"
 
 
@@ -84,7 +103,8 @@ def database_is_guarded(address: str) -> bool:
     hosts = [host for group in groups for host in group.split(",") if host]  # none: the socket of this machine
     if all(host.startswith("/") or is_loopback(host) for host in hosts):
         return True
-    return bool(url.password) and url.password != url.username and not is_guessable(str(url.password))
+    password = str(url.password or "")
+    return is_own_password(password) and password not in {url.username, url.database}
 
 
 def redis_is_guarded(config: Config) -> bool:
@@ -92,8 +112,8 @@ def redis_is_guarded(config: Config) -> bool:
     if not password:
         hosts = url.netloc.rpartition("@")[2].split(",")  # several: Sentinels
         return url.scheme == "unix" or all(is_loopback(urlsplit(f"//{host}").hostname or "") for host in hosts)
-    asked = parse_qs(url.query).get("sentinel_password", [])
-    return not any(map(is_guessable, [password, *asked]))
+    passwords = [password, *sentinel_passwords(config)]
+    return password != unquote(url.username or "") and all(map(is_own_password, passwords))
 
 
 def is_encrypted(address: str) -> bool:
@@ -108,8 +128,12 @@ class Rule(NamedTuple):
 
 
 LEAST_ARGON2_KIB = 19456
+# As many bytes as SHA-256 gives. Of random hexadecimal digits, not one key in a million has fewer different signs.
+LEAST_KEY, LEAST_SIGNS = 32, 8
+LEAST_PASSWORD = 12
 STRONG = "32 or more random bytes, nothing known or guessable"
 STRONG_PASSWORD = "a password, nothing known or guessable"  # noqa: S105 - words about one
+OWN_PASSWORD = "a password of 12 or more characters, nothing known or guessable"  # noqa: S105
 ENCRYPTED = "an https:// address in production, or one of this machine"
 COMPLETE_RULES = (
     Rule(
@@ -140,16 +164,20 @@ PRODUCTION_RULES = (
     Rule("PUBLIC_BASE_URL", "an https:// address in production", lambda c: c.PUBLIC_BASE_URL.startswith("https://")),
     Rule("TRUSTED_HOSTS", "this API's host names in production", lambda c: c.TRUSTED_HOSTS),
     Rule("DATABASE_URL", "a postgresql:// address in production", lambda c: not c.DATABASE_URL.startswith("sqlite")),
-    Rule("DATABASE_URL", STRONG_PASSWORD, lambda c: database_is_guarded(c.DATABASE_URL)),
+    Rule("DATABASE_URL", OWN_PASSWORD, lambda c: database_is_guarded(c.DATABASE_URL)),
     Rule(
         "DATABASE_REPLICA_URL",
-        STRONG_PASSWORD,
+        OWN_PASSWORD,
         lambda c: not c.DATABASE_REPLICA_URL or database_is_guarded(c.DATABASE_REPLICA_URL),
     ),
-    Rule("REDIS_URL", STRONG_PASSWORD, redis_is_guarded),
-    Rule("SMTP_PASSWORD", STRONG_PASSWORD, lambda c: not c.SMTP_PASSWORD or not is_guessable(c.SMTP_PASSWORD)),
+    Rule("REDIS_URL", OWN_PASSWORD, redis_is_guarded),
+    Rule(
+        "SMTP_PASSWORD",
+        STRONG_PASSWORD,
+        lambda c: not c.SMTP_PASSWORD or not (is_guessable(c.SMTP_PASSWORD) or c.SMTP_PASSWORD == c.SMTP_USER),
+    ),
     Rule("SMS_API_SECRET", STRONG_PASSWORD, lambda c: not c.SMS_API_SECRET or not is_guessable(c.SMS_API_SECRET)),
-    Rule("METRICS_TOKEN", STRONG_PASSWORD, lambda c: not c.METRICS_TOKEN or not is_guessable(c.METRICS_TOKEN)),
+    Rule("METRICS_TOKEN", OWN_PASSWORD, lambda c: not c.METRICS_TOKEN or is_own_password(c.METRICS_TOKEN)),
     Rule("TWILIO_BASE_URL", ENCRYPTED, lambda c: is_encrypted(c.TWILIO_BASE_URL)),
     Rule("SNS_ENDPOINT_URL", ENCRYPTED, lambda c: not c.SNS_ENDPOINT_URL or is_encrypted(c.SNS_ENDPOINT_URL)),
     Rule(

@@ -17,11 +17,16 @@ from delivery.auth.routes.invitations import blp as invitations_blueprint
 from delivery.auth.routes.keys import blp as keys_blueprint
 from delivery.auth.routes.sessions import blp as sessions_blueprint
 from delivery.deliveries import cli as deliveries_cli
+from delivery.deliveries import cli_export
+from delivery.deliveries.bulk import blp as bulk_blueprint
 from delivery.deliveries.pages import blp as unsubscribe_blueprint
+from delivery.deliveries.printing import blp as labels_blueprint
 from delivery.deliveries.queries import by_number
 from delivery.deliveries.routes import blp as deliveries_blueprint
 from delivery.deliveries.routes import wanted as preferences_blueprint
 from delivery.extensions import mail
+from delivery.imports import cli as imports_cli
+from delivery.imports import routes as imports
 from delivery.notifications import cli as notifications_cli
 from delivery.notifications import cli_preview, rendering
 from delivery.notifications.callbacks import blp as twilio_blueprint
@@ -48,7 +53,7 @@ from delivery.privacy.routes import blp as privacy_blueprint
 from delivery.subscriptions import COMPOSERS, REACTIONS
 from delivery.users import passwords
 from delivery.users.routes import blp as users_blueprint
-from delivery.web import callers, problems, requests, throttle
+from delivery.web import callers, hosts, problems, requests, throttle
 from delivery.webhooks import cli as webhooks_cli
 from delivery.webhooks import routes as webhooks
 
@@ -90,6 +95,7 @@ def _add_parts(app: Flask) -> None:
     requests.init_app(app)
     if origins := app.config["CORS_ORIGINS"]:
         CORS(app, origins=origins, expose_headers=EXPOSED_HEADERS, max_age=600)
+    hosts.init_app(app)  # beneath the proxies' headers: theirs is the host that counts
     hops = app.config["PROXY_HOPS"]
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -105,6 +111,8 @@ def _add_blueprints(app: Flask) -> None:
         users_blueprint,
         invitations_blueprint,
         deliveries_blueprint,
+        bulk_blueprint,
+        labels_blueprint,
         notifications_blueprint,
         preferences_blueprint,
         unsubscribe_blueprint,
@@ -112,6 +120,8 @@ def _add_blueprints(app: Flask) -> None:
         webhooks.endpoints,
         webhooks.log,
         webhooks.feed,
+        imports.runs,
+        imports.templates,
         audit_blueprint,
         privacy_blueprint,
         health_blueprint,
@@ -123,12 +133,14 @@ def _add_blueprints(app: Flask) -> None:
 
 def _add_commands(app: Flask) -> None:
     notifications_cli.group.add_command(cli_preview.preview)
+    deliveries_cli.group.add_command(cli_export.export)
     notifications_cli.init_app(app, by_number)
     for group in (
         auth_cli.group,
         deliveries_cli.group,
         notifications_cli.group,
         webhooks_cli.group,
+        imports_cli.group,
         audit_cli.group,
         privacy_cli.group,
         status.group,

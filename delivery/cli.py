@@ -15,7 +15,8 @@ from flask import current_app, g
 from flask.cli import AppGroup
 from marshmallow import ValidationError
 from marshmallow.fields import Field
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from psycopg.errors import ReadOnlySqlTransaction
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from delivery.database import transaction
@@ -43,13 +44,27 @@ class Group(AppGroup):
         return lambda function: decorate(_by_cli(function))
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with refusals_in_one_line():
             return super().invoke(ctx)
-        except AppError as error:
-            raise click.ClickException(in_one_line(error)) from error
-        except (OperationalError, ProgrammingError) as error:
-            logger.debug("the database refused", exc_info=error)
-            raise click.ClickException("The database is out of reach or not migrated; see `flask doctor`.") from error
+
+
+@contextmanager
+def refusals_in_one_line() -> Iterator[None]:
+    """Have a command end by one line where we refuse, or the database does."""
+    try:
+        yield
+    except AppError as error:
+        raise click.ClickException(in_one_line(error)) from error
+    except (OperationalError, ProgrammingError, InternalError) as error:
+        logger.debug("the database refused", exc_info=error)
+        ill = "takes no writes at the moment" if _is_read_only(error) else "is out of reach or not migrated"
+        raise click.ClickException(f"The database {ill}; see `flask doctor`.") from error
+
+
+def _is_read_only(error: DBAPIError) -> bool:
+    if isinstance(error.orig, ReadOnlySqlTransaction):  # as during a restore
+        return True
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith("SQLITE_READONLY")
 
 
 def _by_cli(function: Callable[..., Any]) -> Callable[..., Any]:

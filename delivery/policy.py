@@ -66,7 +66,13 @@ POLICY: Policy = {
     "audit.index": signed_in(scope=Scope.AUDIT_READ, roles={Role.ADMIN}),
     # Deliveries; couriers see what is assigned to them, and create nothing
     "deliveries.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    "bulk.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    # Each delivery by itself: what is not theirs to see is not found
+    "bulk.move": signed_in(scope=Scope.DELIVERIES_MOVE),
+    "labels.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
+    "labels.sheet": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "deliveries.export": signed_in(scope=Scope.DELIVERIES_READ),
     "deliveries.of_user": of_object(*_SELF_OR_ADMIN, scope=Scope.DELIVERIES_READ),
     "deliveries.show": of_object(*Part, scope=Scope.DELIVERIES_READ),
     "deliveries.edit": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.DELIVERIES_WRITE),
@@ -74,6 +80,19 @@ POLICY: Policy = {
     "deliveries.move": of_object(*Part, scope=Scope.DELIVERIES_MOVE),
     "deliveries.timeline": of_object(*Part, scope=Scope.DELIVERIES_READ),
     "deliveries.notifications": of_object(Part.OWNER, Part.DISPATCHER, scope=Scope.NOTIFICATIONS_READ),
+    # Imports: whoever may create deliveries may import them
+    "imports.create": signed_in(scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}),
+    "imports.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "imports.show": of_object(Account.SELF, scope=Scope.DELIVERIES_READ),
+    "imports.errors": of_object(Account.SELF, scope=Scope.DELIVERIES_READ),
+    "imports.cancel": of_object(Account.SELF, scope=Scope.DELIVERIES_WRITE),
+    "import-templates.index": signed_in(scope=Scope.DELIVERIES_READ),
+    "import-templates.create": signed_in(
+        scope=Scope.DELIVERIES_WRITE, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}
+    ),
+    "import-templates.show": of_object(Account.SELF, scope=Scope.DELIVERIES_READ),
+    "import-templates.change": of_object(Account.SELF, scope=Scope.DELIVERIES_WRITE),
+    "import-templates.delete": of_object(Account.SELF, scope=Scope.DELIVERIES_WRITE),
     # Messages; a mail about an account is for its owner and admins, and asked for again where it was asked for
     "notifications.index": signed_in(
         scope=Scope.NOTIFICATIONS_READ, roles={Role.CUSTOMER, Role.DISPATCHER, Role.ADMIN}

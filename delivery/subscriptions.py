@@ -20,8 +20,9 @@ from delivery.auth.sessions import end_all
 from delivery.deliveries import messages as delivery_messages
 from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
 from delivery.deliveries.services import delete_drafts, hold_back
-from delivery.events import Reaction
+from delivery.events import Reaction, for_each
 from delivery.idempotency import forget
+from delivery.imports import services as imports
 from delivery.notifications import receipts
 from delivery.notifications.events import AttemptFailed, MessageSettled
 from delivery.notifications.registry import Composer, each
@@ -37,8 +38,17 @@ from delivery.webhooks.events import EndpointDisabled
 def _tell(messages_about: Callable[[Any], Sequence[NewMessage]]) -> Reaction:
     """Turn a function from fact to messages into a reaction that adds them to the outbox."""
 
-    def tell(fact: Any) -> None:
-        add(messages_about(fact))
+    def tell(facts: Sequence[Any]) -> None:
+        add([message for fact in facts for message in messages_about(fact)])
+
+    return tell
+
+
+def _tell_all(messages_about: Callable[[Sequence[Any]], Sequence[NewMessage]]) -> Reaction:
+    """Do as _tell does with a function that takes many facts at once."""
+
+    def tell(facts: Sequence[Any]) -> None:
+        add(messages_about(facts))
 
     return tell
 
@@ -52,31 +62,32 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     EmailChangeRequested: [_tell(auth_messages.email_change_requested)],
     EmailChanged: [_tell(auth_messages.email_changed)],
     InvitationSent: [_tell(auth_messages.invited)],
-    AccessRevoked: [end_all],
+    AccessRevoked: [for_each(end_all)],
     ApiKeyCreated: [_tell(auth_messages.api_key_created)],
-    ApiKeysRevoked: [api_keys.end_all],
+    ApiKeysRevoked: [for_each(api_keys.end_all)],
     RefreshTokenReused: [_tell(auth_messages.session_revoked)],
-    UserLeft: [hold_back],
+    UserLeft: [for_each(hold_back)],
     UserErased: [
-        delete_drafts,
-        lambda fact: forget(fact.user_id),
-        lambda fact: api_keys.forget(fact.user_id),
-        lambda fact: endpoints.forget(fact.user_id),
-        invitations.forget,
-        privacy.erase_traces,
+        for_each(delete_drafts),
+        for_each(lambda fact: forget(fact.user_id)),
+        for_each(lambda fact: api_keys.forget(fact.user_id)),
+        for_each(lambda fact: endpoints.forget(fact.user_id)),
+        for_each(lambda fact: imports.forget(fact.user_id)),
+        for_each(invitations.forget),
+        for_each(privacy.erase_traces),
     ],
-    DeliveryCreated: [_tell(delivery_messages.created), _tell(webhook_messages.told)],
-    DeliveryMoved: [_tell(delivery_messages.moved), _tell(webhook_messages.told)],
-    DeliveryEdited: [_tell(delivery_messages.edited), _tell(webhook_messages.told)],
-    DeliveryDeleted: [_tell(webhook_messages.told)],
+    DeliveryCreated: [_tell(delivery_messages.created), _tell_all(webhook_messages.told)],
+    DeliveryMoved: [_tell(delivery_messages.moved), _tell_all(webhook_messages.told)],
+    DeliveryEdited: [_tell(delivery_messages.edited), _tell_all(webhook_messages.told)],
+    DeliveryDeleted: [_tell_all(webhook_messages.told)],
     EndpointDisabled: [_tell(webhook_messages.disabled)],
     MessageSettled: [
-        receipts.catch_up,
-        delivery_messages.note_opt_out,
+        for_each(receipts.catch_up),
+        for_each(delivery_messages.note_opt_out),
         _tell(delivery_messages.instead),
-        health.settled,
+        for_each(health.settled),
     ],
-    AttemptFailed: [health.attempt_failed],
+    AttemptFailed: [for_each(health.attempt_failed)],
 }
 COMPOSERS: Mapping[str, Composer] = {
     auth_messages.VERIFY: each(auth_messages.compose_verification),

@@ -19,6 +19,7 @@ import delivery.idempotency
 import delivery.notifications.models
 import delivery.users.models  # noqa: F401  # each registers its tables
 from delivery.database import Base, db
+from delivery.ops.schema import is_of_the_models
 
 ADVISORY_LOCK = 0x64656C69  # any number, the same for all: "deli"
 # Whoever waits for a table's lock has all others wait behind: better to give it up soon, and to come again.
@@ -55,6 +56,7 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=Base.metadata,
         compare_type=True,
+        include_name=is_of_the_models,
         render_as_batch=connection.dialect.name == "sqlite",
     )
     with context.begin_transaction():

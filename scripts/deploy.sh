@@ -5,11 +5,14 @@
 #   scripts/deploy.sh              roll out what is checked out; what does not get healthy is rolled back
 #   scripts/deploy.sh --restart    the same, and replace all even if the code is the same: for changed settings and secrets
 #   scripts/deploy.sh --rollback   roll out again the release before this one
+#   scripts/deploy.sh --help       this text
 #
 # COMPOSE_FILE says which compose files (docker-compose.yml:docker-compose.prod.yml), DEPLOY_SECONDS how long a container
 # may take to get healthy (60). Exit code: 0 rolled out; 1 not, and the release before runs; 2 nothing was tried;
 # 3 neither runs as it should.
 set -euo pipefail
+# Nothing ends it without a word.
+trap 'printf "deploy: line %s failed\n" "$LINENO" >&2' ERR
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export COMPOSE_FILE=${COMPOSE_FILE:-docker-compose.yml:docker-compose.prod.yml}
 seconds=${DEPLOY_SECONDS:-60}
@@ -59,7 +62,7 @@ one_more() {
   before=$(containers web)
   count=$(wc -w <<<"$before")
   quietly docker compose up --no-start --no-build --no-deps --no-recreate --scale "web=$((count + 1))" web || return 1
-  fresh=$(containers web | grep -vxF -f <(printf '%s\n' "$before")) || return 1
+  fresh=$(containers web | grep -vxF -f <(printf '%s\n' "$before")) || { say "compose made no new container" && return 1; }
   docker network disconnect "$front" "$fresh" && docker start "$fresh" >/dev/null
 }
 
@@ -136,7 +139,7 @@ others_than() {
 # Call roll_back IMAGE: what ran before takes the place of what was to run.
 roll_back() {
   local wanted
-  wanted=$(id_of "$1")
+  wanted=$(id_of "$1") || die 3 "there is no image $1 to go back to"
   discard
   docker tag "$image" delivery:failed
   docker tag "$wanted" "$image"
@@ -149,18 +152,21 @@ roll_back() {
 
 [ $# -le 1 ] || die 2 "one argument at most"
 case ${1:-} in
+  -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit ;;
   '' | --restart | --rollback) ;;
-  *) die 2 "unknown argument $1" ;;
+  *) die 2 "unknown argument $1; see --help" ;;
 esac
 exec 9<"${BASH_SOURCE[0]}"
 flock --nonblock 9 || die 2 "another one is running"
-project=$(docker compose config 2>/dev/null | sed -n 's/^name: //p')
+config=$(docker compose config 2>&1) || die 2 "compose cannot read $COMPOSE_FILE: ${config##*$'\n'}"
+project=$(sed -n 's/^name: //p' <<<"$config")
 front=${project}_front
 trap discard EXIT
 trap 'say "interrupted; run it again, and it goes on"; exit 130' INT TERM
 again=()
 
-running=$(containers web | tail -1) # the oldest: after an interruption it is of the release before
+web=$(containers web) || die 2 "Docker does not say what runs"
+running=$(tail -1 <<<"$web") # the oldest: after an interruption it is of the release before
 [ -n "$running" ] || die 2 "nothing runs yet: docker compose up --detach --wait"
 running=$(image_of "$running")
 
@@ -180,7 +186,7 @@ if ! docker compose build web; then
   docker tag delivery:running "$image"
   die 1 "the image cannot be built; nothing was changed"
 fi
-built=$(id_of "$image")
+built=$(id_of "$image") || die 1 "compose has built no $image (DELIVERY_TAG is another one there?); nothing was changed"
 outdated=$(others_than "$built")
 [ "${1:-}" != --restart ] || outdated=$(containers web) again=(--force-recreate)
 if [ -z "$outdated" ]; then

@@ -3,6 +3,7 @@
 `{delivery}`, `{user}`, ... in a path or body stand for what THINGS makes, when somebody is about to make the call.
 """
 
+import io
 import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +24,7 @@ from tests.auth.invitations import invited
 from tests.auth.keys import made
 from tests.auth.links import link_token, register
 from tests.factories import PASSWORD, Api, delivery_in
+from tests.imports.making import asked, one_delivery, template
 from tests.webhooks.making import endpoint, webhook
 
 NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
@@ -75,6 +77,15 @@ class SignedCall(Call):
         return api.post(self.path, data=self.form, headers=self.headers, environ_base=address, buffered=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileCall(Call):
+    """A call that uploads a file of one delivery."""
+
+    def send(self, api):
+        address, form = {"REMOTE_ADDR": str(next(_addresses))}, {"file": (io.BytesIO(one_delivery()), "orders.csv")}
+        return api.request(self.method, self.path, data=form, environ_base=address, buffered=True)
+
+
 def signed(path, form):
     return SignedCall(method="POST", path=path, form=form, by=None)
 
@@ -99,6 +110,7 @@ def delete(path, **more):
     return Call(method="DELETE", path=path, headers=SEEN, **more)
 
 
+_TEMPLATE = {"name": "Orders", "mapping": {"reference": "order"}}
 _STOP = {"From": "{new_number}", "Body": "STOP"}
 _KEY = {"name": "Shop", "scopes": ["deliveries:read"]}
 _ACCEPT = {"token": "{invitation_token}", "name": "Kim", "password": "long enough words"}
@@ -156,7 +168,12 @@ CALLS = {
     "privacy.index": get("/api/privacy/erasures", by=ADMIN),
     "audit.index": get("/api/audit", by=ADMIN),
     "deliveries.create": post("/api/deliveries", delivery_in()),
+    "bulk.create": post("/api/deliveries/bulk", {"items": [delivery_in(), delivery_in(tags=["a"])]}),
+    "bulk.move": post("/api/deliveries/transitions", {"items": [{"id": "{delivery}"}], "to": "{next_state}"}),
+    "labels.show": get("/api/deliveries/{delivery}/label"),
+    "labels.sheet": post("/api/deliveries/labels", {"ids": ["{delivery}"]}),
     "deliveries.index": get("/api/deliveries"),
+    "deliveries.export": get("/api/deliveries/export.csv"),
     "deliveries.of_user": get("/api/users/{user}/deliveries"),
     "deliveries.show": get("/api/deliveries/{delivery}"),
     "deliveries.edit": patch("/api/deliveries/{delivery}", {"item_name": "Red"}),
@@ -178,6 +195,16 @@ CALLS = {
         "/unsubscribe/{unsubscribe_token}/preferences", {"events": {"lost": {"mail": False}}}, by=None
     ),
     "events.index": get("/api/events"),
+    "imports.create": FileCall(method="POST", path="/api/imports"),
+    "imports.index": get("/api/imports"),
+    "imports.show": get("/api/imports/{import}"),
+    "imports.errors": get("/api/imports/{import}/errors.csv"),
+    "imports.cancel": post("/api/imports/{import}/cancel"),
+    "import-templates.index": get("/api/import-templates"),
+    "import-templates.create": post("/api/import-templates", _TEMPLATE),
+    "import-templates.show": get("/api/import-templates/{template}"),
+    "import-templates.change": patch("/api/import-templates/{template}", {"date_format": "dmy"}),
+    "import-templates.delete": delete("/api/import-templates/{template}"),
     "webhook-endpoints.index": get("/api/webhook-endpoints"),
     "webhook-endpoints.create": post("/api/webhook-endpoints", {"url": "https://hooks.example/in"}),
     "webhook-endpoints.show": get("/api/webhook-endpoints/{endpoint}"),
@@ -315,6 +342,8 @@ OBJECTS = {
     "disabled_endpoint": lambda things: endpoint(
         things.app, things.owner().user_id, status="disabled", reason="by_owner"
     ),
+    "import": lambda things: asked(things.app, things.owner().user_id),
+    "template": lambda things: template(things.app, things.owner().user_id),
     "webhook": lambda things: webhook(things.app, things.owner().user_id),
 }
 # What else a call may need.
@@ -341,6 +370,8 @@ def filled(value, things):
     """Put things in the place of their names, in a text or in the texts of a body."""
     if isinstance(value, dict):
         return {name: filled(inner, things) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled(inner, things) for inner in value]
     if isinstance(value, str) and "{" in value:
         before, _, rest = value.partition("{")
         name, _, after = rest.partition("}")

@@ -15,7 +15,7 @@ from delivery.database import db
 from delivery.ops.schema import upgrade
 from tests.factories import People
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.partitions"]
 
 # One hash costs microseconds instead of 20 ms; tests/users/test_passwords.py holds the real figures.
 CHEAP_HASHES = {"ARGON2_MEMORY_KIB": "128", "ARGON2_TIME_COST": "1"}

@@ -15,6 +15,8 @@ ALLOWED = {
     "c4f82b6d1e73": UNRELEASED,
     "e6f19c83a4d2": UNRELEASED,
 }
+# By `flask partitions`: PostgreSQL makes no index concurrently on a table that is split.
+SPLIT = {"delivery_events", "outbox_messages"}
 CONTRACTING = {"drop_column", "drop_table", "rename_table", "drop_constraint"}
 CONSTRAINING = {"create_check_constraint", "create_foreign_key", "create_unique_constraint", "create_primary_key"}
 REWRITING = re.compile(
@@ -41,10 +43,17 @@ def _of_call(call, new):
         yield "alter_column: rewrites or renames; add a column beside it"
     if name == "create_index" and _text(call.args[1]) not in new and "postgresql_concurrently" not in options:
         yield "create_index: locks writers out; postgresql_concurrently=True in an autocommit_block()"
+    if name == "create_index" and _text(call.args[1]) in SPLIT - new and _is_always(options):
+        yield "create_index: this table may be split; as docs/migrations.md says"
     if name == "add_column" and _table(call, 0) not in new:
         yield from _of_column(call.args[-1])
     if name in {"execute", "text"} and call.args and REWRITING.search(ast.unparse(call.args[0])):
         yield "execute: rewrites rows or takes a lock; in batches, by a command"
+
+
+def _is_always(options):
+    """Whether an index is made concurrently, whatever the table is."""
+    return _text(options.get("postgresql_concurrently", ast.Constant(False))) == "True"
 
 
 def _of_column(column):
@@ -83,6 +92,7 @@ def test_nothing_is_allowed_that_needs_no_leave():
         ('op.add_column("users", sa.Column("x", sa.Text(), nullable=False))', "add_column"),
         ('op.create_index("ix", "users", ["x"])', "create_index"),
         ('op.create_index("ix", "users", ["x"], unique=True)', "create_index"),
+        ('op.create_index("ix", "outbox_messages", ["x"], postgresql_concurrently=True)', "create_index"),
         ('op.alter_column("users", "x", type_=sa.BigInteger())', "alter_column"),
         ('op.alter_column("users", "x", new_column_name="y")', "alter_column"),
         ('op.alter_column("users", "x", nullable=False)', "alter_column"),
@@ -108,6 +118,7 @@ def test_each_of_these_is_found(line, says):
         'op.add_column("users", sa.Column("x", sa.Text(), nullable=True))',
         'op.add_column("users", sa.Column("x", sa.Integer(), nullable=False, server_default="0"))',
         'op.create_index("ix", "users", ["x"], postgresql_concurrently=True)',
+        'op.create_index("ix", "outbox_messages", ["x"], postgresql_concurrently=not parts)',
         'op.create_table("t", sa.Column("x", sa.Text(), nullable=False)); op.create_index("ix", "t", ["x"])',
         'op.execute("SELECT 1")',
     ],

@@ -26,7 +26,7 @@ from delivery.cli import (
     yes_option,
 )
 from delivery.database import reader, transaction
-from delivery.deliveries import seeding, services
+from delivery.deliveries import moving, seeding
 from delivery.deliveries.access import Permit, delivery_for
 from delivery.deliveries.queries import by_number, stuck, timeline
 from delivery.deliveries.schemas import MoveIn, delivery_out, event_out
@@ -150,7 +150,7 @@ def _find(number_or_id: str) -> Row[Any]:
 def show(number_or_id: str, *, as_json: bool) -> None:
     """Show a delivery with its history and its messages, by tracking number or id."""
     row = _find(number_or_id)
-    body = delivery_out(row, allowed=services.allowed_for(CLI, row))
+    body = delivery_out(row, allowed=moving.allowed_for(CLI, row))
     history = [event_out(event, staff=True) for event in timeline(row.id, after=0, limit=_MOST_EVENTS)]
     messages = [_message(one) for one in reversed(page(Filter(delivery_id=row.id), limit=_MOST_MESSAGES))]
     if as_json:
@@ -221,12 +221,12 @@ def move(
     seen = _find(number_or_id)
     given: dict[str, Any] = {"courier_id": _user_id(courier) if courier else None, **words}
     with rehearsable(dry_run=dry_run) as session:
-        changed = services.move(Permit(CLI, seen.id), to=State(state), expected=Expected(None), **given)
+        changed = moving.move(Permit(CLI, seen.id), to=State(state), expected=Expected(None), **given)
         mine = (OutboxMessage.delivery_id == changed.id, OutboxMessage.seq == changed.version)
         rows = session.execute(select(OutboxMessage.audience, OutboxMessage.channel).where(*mine)).all()
     told = [{"audience": row.audience, "channel": row.channel} for row in rows]
     if as_json:
-        body = delivery_out(changed, allowed=services.allowed_for(CLI, changed))
+        body = delivery_out(changed, allowed=moving.allowed_for(CLI, changed))
         print_json({"dry_run": dry_run, "from": seen.status, "delivery": body, "messages": told})
         return
     listed = ", ".join(f"{one['audience']} by {one['channel']}" for one in told) or "nobody"

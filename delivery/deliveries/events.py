@@ -22,7 +22,8 @@ class _Fact:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCreated(_Fact):
-    pass
+    # Whether people are told nothing of it; programs are.
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,24 @@ class DeliveryMoved(_Fact):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryEdited(_Fact):
-    pass
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDeleted(_Fact):
     pass
+
+
+def told_of(row: Any) -> dict[str, Any]:
+    """Return what every fact says of a delivery; `row` has its columns and `owner_switches`."""
+    return {
+        "delivery_id": row.id,
+        "seq": row.version,
+        "status": row.status,
+        "owner_id": row.owner_id,
+        "recipient_locale": row.recipient_locale,
+        "recipient_has_email": row.recipient_email is not None,
+        "recipient_has_phone": row.recipient_phone is not None,
+        "switches": row.notifications or {},
+        "owner_switches": row.owner_switches or {},
+    }

@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, delete, select, tuple_, update
 
 from delivery import clock
 from delivery.database import db
-from delivery.deliveries import history
+from delivery.deliveries import history, searching
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail
 from delivery.web import SYSTEM
 
@@ -42,6 +42,8 @@ def forget_people(rows: Sequence[Row[Any]], forgotten: Forgotten, *, reason_code
     """
     changed = [row for row in rows if _change(row, forgotten(row), reason_code=reason_code)]
     db.session.execute(delete(_details).where(_details.c.delivery_id.in_([row.id for row in rows])))
+    if changed:
+        searching.forget_deleted()
     return len(changed)
 
 

@@ -1,21 +1,40 @@
-"""Appending to a delivery's history."""
+"""Appending to the history of deliveries."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
-
 from delivery import clock, logs
-from delivery.database import db
 from delivery.deliveries.models import DeliveryEvent, DeliveryEventDetail
+from delivery.rows import execute, insertion
 from delivery.web import Caller
 
-_APPEND = insert(DeliveryEvent.__table__)
+_APPEND = insertion(DeliveryEvent.__table__)
+_APPEND_DETAILS = insertion(DeliveryEventDetail.__table__)
 _DETAILS = ("note", "public_note", "lat", "lng")
+Entry = tuple[dict[str, Any], dict[str, Any] | None]
 
 
-def append(
+def append(delivery_id: UUID, **event: Any) -> None:
+    """Append one event; entry() says of what."""
+    append_all([entry(delivery_id, **event)])
+
+
+def append_all(entries: Iterable[Entry]) -> None:
+    """Append events of many deliveries in one statement; free text and positions in another."""
+    events, details = [], []
+    for event, detail in entries:
+        events.append(event)
+        if detail:
+            details.append(detail)
+    if events:
+        execute(_APPEND, events)
+    if details:
+        execute(_APPEND_DETAILS, details)
+
+
+def entry(
     delivery_id: UUID,
     *,
     seq: int,
@@ -26,8 +45,8 @@ def append(
     occurred_at: datetime | None = None,
     reason_code: str | None = None,
     **details: Any,
-) -> None:
-    """Append one event; free text and position go beside it, where erasure can reach them.
+) -> Entry:
+    """Return one event, and what goes beside it: free text and position, where erasure can reach them.
 
     Args:
         seq: the delivery's version after the change; the database refuses a gap.
@@ -47,7 +66,7 @@ def append(
         "occurred_at": occurred_at or now,
         "recorded_at": now,
     }
-    db.session.execute(_APPEND, event)
     given = {name: details.get(name) for name in _DETAILS}
-    if any(value is not None for value in given.values()):
-        db.session.execute(insert(DeliveryEventDetail.__table__), {"delivery_id": delivery_id, "seq": seq, **given})
+    if all(value is None for value in given.values()):
+        return event, None
+    return event, {"delivery_id": delivery_id, "seq": seq, **given}

@@ -39,7 +39,7 @@ _WANTED = frozenset({"daily_cap", "sms_limit"})
 
 def created(fact: DeliveryCreated) -> list[NewMessage]:
     """A draft is nobody's business yet."""
-    return [] if fact.status == State.DRAFT else list(_messages(fact, CREATED))
+    return [] if fact.quiet or fact.status == State.DRAFT else list(_messages(fact, CREATED))
 
 
 def moved(fact: DeliveryMoved) -> list[NewMessage]:
@@ -51,7 +51,7 @@ def moved(fact: DeliveryMoved) -> list[NewMessage]:
 
 def edited(fact: DeliveryEdited) -> list[NewMessage]:
     """Whoever has switched it on hears of every edit."""
-    return [] if fact.status == State.DRAFT else list(_messages(fact, UPDATED))
+    return [] if fact.quiet or fact.status == State.DRAFT else list(_messages(fact, UPDATED))
 
 
 def _messages(fact: DeliveryCreated | DeliveryMoved | DeliveryEdited, event: str) -> Iterator[NewMessage]:

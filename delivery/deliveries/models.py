@@ -22,14 +22,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from delivery.database import UTC, Base, Json, new_id
-from delivery.deliveries.states import BEFORE_PICKUP, INITIAL, State
+from delivery.deliveries.states import BEFORE_PICKUP, INITIAL, TERMINAL, State
 
 _STATES = ", ".join(f"'{state}'" for state in State)
 _INITIAL = ", ".join(sorted(f"'{state}'" for state in INITIAL))
 _BEFORE_PICKUP = ", ".join(sorted(f"'{state}'" for state in BEFORE_PICKUP))
+_TERMINAL = ", ".join(sorted(f"'{state}'" for state in TERMINAL))
 _KINDS = "'moved', 'edited', 'assigned', 'proof', 'corrected'"
 # Part of the indexes: what is deleted is out of every list, and frees its reference.
 ALIVE = text("deleted_at IS NULL")
+OPEN = text(f"deleted_at IS NULL AND status NOT IN ({_TERMINAL})")
 _NUMBERED, _NEW = text("position IS NOT NULL"), text("position IS NULL")
 
 
@@ -69,6 +71,9 @@ class Delivery(Base):
         Index(
             "ix_deliveries_owner_updated", "owner_id", "updated_at", "id", postgresql_where=ALIVE, sqlite_where=ALIVE
         ),
+        # Whoever sees everybody's deliveries looks for a reference without its owner.
+        Index("ix_deliveries_reference", "reference", "id", postgresql_where=ALIVE, sqlite_where=ALIVE),
+        Index("ix_deliveries_open_window", "window_latest", "id", postgresql_where=OPEN, sqlite_where=OPEN),
         # What is held about somebody is found by these.
         _filled("ix_deliveries_recipient_email", "recipient_email", "id", by="recipient_email"),
         _filled("ix_deliveries_recipient_phone", "recipient_phone", "id", by="recipient_phone"),

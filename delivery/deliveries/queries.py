@@ -1,20 +1,21 @@
 """Lists, filters and timelines; they write nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, String, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, literal_column, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, bindparam
 
 from delivery import clock, replica
-from delivery.database import Json, now, reader
-from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
+from delivery.database import Json, backend, now, oldest_id, reader
+from delivery.deliveries import searching
+from delivery.deliveries.models import OPEN, Delivery, DeliveryEvent, DeliveryEventDetail, Tag, delivery_tags
 from delivery.deliveries.states import TERMINAL
 from delivery.notifications.preferences import NotificationPreference
 
@@ -50,6 +51,7 @@ def _tags_of(delivery_id: InstrumentedAttribute[UUID]) -> ScalarSelect[list[str]
 # What an answer shows; `deleted_at` is for access.py.
 COLUMNS: tuple[ColumnElement[Any], ...] = (*Delivery.__table__.columns, _tags_of(Delivery.id).label("tags"))
 DELIVERY_BY_ID = select(*COLUMNS).where(Delivery.id == bindparam("id"))
+_BY_IDS = select(*COLUMNS).where(Delivery.id.in_(bindparam("ids", expanding=True)))
 # Read by the statement that writes a delivery: what its owner wants to hear of costs a probe, no statement of its own.
 # A literal: SQLAlchemy correlates what UPDATE returns, but not what INSERT returns.
 OWNER_SWITCHES = (
@@ -86,32 +88,64 @@ def deliveries(
         filters: the arguments of schemas.DeliveryArgs; None or empty means any.
     """
     given = {name: value for name, value in filters.items() if name in _FILTERS and value}
-    query = _page(visible, sort=sort, continued=bool(after), names=frozenset(given))
-    if "q" in given:
-        given |= _search(given["q"])
     position = {f"after_{place}": value for place, value in enumerate(after or ())}
-    return replica.rows(query, {**given, **position, "caller_id": caller_id, "limit": limit})
+    asked = {**given, **_bounds(given), **position, "caller_id": caller_id, "limit": limit}
+    page = partial(_page, visible, sort=sort, continued=bool(after))
+    if filters.get("q"):
+        return _found(filters["q"], page, asked, continued=bool(after))
+    return replica.rows(page(names=frozenset(given)), asked)
+
+
+def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, continued: bool) -> Sequence[Row[Any]]:
+    """Search: what is somebody's whole number or reference is found alone, by an index that is flat at any size."""
+    names = frozenset(asked) & frozenset(_FILTERS)
+    if whole := searching.whole(q):
+        found = replica.rows(page(names=names | {_WHOLE}), asked | whole)
+        # Past its last page there are none left, which is not as if there had been none.
+        if found or (continued and replica.rows(page(names=names | {_WHOLE}, continued=False), asked | whole)):
+            return found
+    on, words = backend(), searching.words_of(q)
+    query = page(names=names, search=(searching.shape_of(words), on))
+    return searching.rows(query, asked | searching.values(words, on=on))
+
+
+def _bounds(given: Mapping[str, Any]) -> dict[str, UUID]:
+    """Return between which ids a range of creation lies: ids are in its order, and lists are in theirs."""
+    apart = _CLOCKS_APART_SECONDS
+    margins = {"created_after": apart + max(0.0, clock.offset.total_seconds()), "created_before": -apart}
+    return {f"{name}_id": oldest_id(given[name], minus_seconds=margins[name]) for name in margins.keys() & given.keys()}
 
 
 @lru_cache(maxsize=256)  # to build and describe a statement costs as much as to run it
-def _page(visible: ColumnElement[bool], *, sort: str, continued: bool, names: frozenset[str]) -> Select[Any]:
+def _page(
+    visible: ColumnElement[bool],
+    *,
+    sort: str,
+    continued: bool,
+    names: frozenset[str],
+    search: tuple[searching.Shape, str] | None = None,
+) -> Select[Any]:
     column, descending = SORTS[sort]
     keys = (column,) if column is Delivery.id else (column, Delivery.id)
     query = _ALIVE.where(visible, *(_FILTERS[name] for name in sorted(names)))
+    if search:
+        shape, on = search
+        query = query.where(searching.condition(shape, on=on))
     if continued:
         query = query.where(_beyond(keys, descending=descending))
     order = [key.desc() if descending else key.asc() for key in keys]
     return query.order_by(*order).limit(bindparam("limit"))
 
 
-def _search(q: str) -> dict[str, str]:
-    literal = q.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return {"number": q.upper().replace("-", ""), "pattern": f"%{literal}%"}
+def place_of(row: Any, *, sort: str) -> tuple[Any, ...]:
+    """Return where a row stands in an order."""
+    return (row.id,) if SORTS[sort][0] is Delivery.id else (row.updated_at, row.id)
 
 
 def position_of(row: Any, *, sort: str) -> tuple[Any, ...]:
     """Return where a row stands in an order, for a cursor."""
-    return (row.id,) if SORTS[sort][0] is Delivery.id else (row.updated_at.isoformat(), row.id)
+    *times, last_id = place_of(row, sort=sort)
+    return (*(time.isoformat() for time in times), last_id)
 
 
 def position(written: Sequence[str]) -> tuple[Any, ...]:
@@ -127,6 +161,8 @@ def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
     return beyond
 
 
+_WHOLE = "whole"
+_CLOCKS_APART_SECONDS = 5
 # What each argument of a list means; its value is the parameter of the same name.
 _FILTERS: dict[str, ColumnElement[bool]] = {
     "status": Delivery.status.in_(bindparam("status")),
@@ -138,19 +174,19 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "courier_id": Delivery.courier_id == bindparam("courier_id"),
     "owner_id": Delivery.owner_id == bindparam("owner_id"),
     "reference": Delivery.reference == bindparam("reference"),
-    "created_after": Delivery.created_at >= bindparam("created_after"),
-    "created_before": Delivery.created_at < bindparam("created_before"),
+    "created_after": and_(
+        Delivery.created_at >= bindparam("created_after"), Delivery.id >= bindparam("created_after_id")
+    ),
+    "created_before": and_(
+        Delivery.created_at < bindparam("created_before"), Delivery.id < bindparam("created_before_id")
+    ),
     "updated_after": Delivery.updated_at >= bindparam("updated_after"),
     "updated_before": Delivery.updated_at < bindparam("updated_before"),
     "window_after": Delivery.window_latest >= bindparam("window_after"),
     "window_before": Delivery.window_earliest < bindparam("window_before"),
     "unassigned": Delivery.courier_id.is_(None),
-    "late": and_(Delivery.window_latest < now(), Delivery.status.not_in(sorted(TERMINAL))),
-    "q": or_(
-        Delivery.tracking_number == bindparam("number"),
-        Delivery.reference == bindparam("q"),
-        func.lower(Delivery.recipient_name).like(func.lower(bindparam("pattern", type_=String())), escape="/"),
-    ),
+    "late": and_(Delivery.window_latest < now(), OPEN),  # in the index's own words, so that it is used
+    _WHOLE: or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q")),
 }
 _TIMELINE: Select[Any] = (
     select(
@@ -185,6 +221,11 @@ def stuck(*, for_hours: float, limit: int) -> Sequence[Row[Any]]:
     untouched = Delivery.updated_at < clock.now() - timedelta(hours=for_hours)
     query = _ALIVE.where(untouched, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
     return reader().execute(query.order_by(Delivery.updated_at).limit(limit)).all()
+
+
+def by_ids(ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+    """Return those of these deliveries that exist, by their ids; the deleted ones, too."""
+    return {row.id: row for row in reader().execute(_BY_IDS, {"ids": list(ids)})}
 
 
 def by_number(number: str) -> UUID | None:

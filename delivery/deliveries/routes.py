@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import preferences, queries, services
+from delivery.deliveries import creating, exporting, moving, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
@@ -15,6 +15,7 @@ from delivery.deliveries.schemas import (
     DeliveryPage,
     DeliveryPatch,
     EventPage,
+    ExportArgs,
     MoveIn,
     delivery_out,
     event_out,
@@ -44,7 +45,7 @@ blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveri
 
 
 def _shown(row: Any) -> dict[str, Any]:
-    return delivery_out(row, allowed=services.allowed_for(caller(), row))
+    return delivery_out(row, allowed=moving.allowed_for(caller(), row))
 
 
 @blp.route("/deliveries", methods=("POST",))
@@ -59,7 +60,7 @@ def create(body: dict[str, Any]) -> Response:
     It gets a tracking number, and whoever is to receive it is told. A `reference` that you have used is a 409 with the
     id of the delivery that has it; an `Idempotency-Key` makes the request safe to repeat.
     """
-    row = services.create(caller(), **body)
+    row = creating.create(caller(), **body)
     return created(_shown(row), location=f"/api/deliveries/{row.id}")
 
 
@@ -95,6 +96,17 @@ def _page(args: dict[str, Any]) -> Response:
     page = rows[:limit]
     more = write_cursor(sort, *queries.position_of(page[-1], sort=sort)) if len(rows) > limit else None
     return answer({"items": [_shown(row) for row in page], "next_cursor": more})
+
+
+@blp.route("/deliveries/export.csv")
+@signed_in
+@blp.errors(401, 422, 503)
+@blp.arguments(ExportArgs, location="query")
+@blp.response(200, {"type": "string", "format": "binary"}, content_type="text/csv")
+def export(args: dict[str, Any]) -> Response:
+    """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole."""
+    found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)
+    return exporting.download(found)
 
 
 @blp.route("/deliveries/<uuid:delivery_id>")
@@ -154,7 +166,7 @@ def move(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Respons
     A move that its state or your part in it does not allow is a 409 `illegal_move` with `from`, `to` and `allowed`, or
     a 403. `If-Match` is heeded when it is sent.
     """
-    return single(_shown(services.move(permit, expected=expected, **body)))
+    return single(_shown(moving.move(permit, expected=expected, **body)))
 
 
 @blp.route("/deliveries/<uuid:delivery_id>/events")

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from delivery.deliveries.preferences import SwitchesIn
+from delivery.deliveries.searching import MOST_WORDS
 from delivery.deliveries.states import State
 from delivery.users.schemas import LONGEST_EMAIL, Email, Phone, locale_field
 from delivery.web import Flag, Line, Number, Paragraph, Schema, Text, Time, Whole, Word
@@ -116,21 +117,27 @@ class DeliveryPatch(_Writable):
     requirements = fields.Nested(Requirements)
 
 
-class MoveIn(Schema):
-    to = fields.Enum(State, by_value=True, required=True, metadata={"example": "cancelled"})
+def target_field(**options: Any) -> fields.Enum[State]:
+    return fields.Enum(State, by_value=True, metadata={"example": "cancelled"}, **options)
+
+
+class MoveWords(Schema):
+    """What can be said of a move, and of each of many moves."""
+
     reason_code = fields.String(
         allow_none=True,
-        load_default=None,
         validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
         metadata={"example": "nobody_home", "maxLength": 40},
     )
-    note = Paragraph(2000, allow_none=True, load_default=None, metadata={"description": "For staff."})
-    public_note = Paragraph(500, allow_none=True, load_default=None, metadata={"description": "For the recipient."})
-    occurred_at = Time(
-        load_default=None, allow_none=True, metadata={"description": "When it happened; now, when not given."}
-    )
-    location = fields.Nested(Location, allow_none=True, load_default=None)
-    courier_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "With `assigned`: to whom."})
+    note = Paragraph(2000, allow_none=True, metadata={"description": "For staff."})
+    public_note = Paragraph(500, allow_none=True, metadata={"description": "For the recipient."})
+    occurred_at = Time(allow_none=True, metadata={"description": "When it happened; now, when not given."})
+    location = fields.Nested(Location, allow_none=True)
+    courier_id = fields.UUID(allow_none=True, metadata={"description": "With `assigned`: to whom."})
+
+
+class MoveIn(MoveWords):
+    to = target_field(required=True)
 
 
 class RecipientOut(Schema):
@@ -202,7 +209,12 @@ class EventOut(Schema):
 EventPage = page_of(EventOut)
 
 
-class DeliveryArgs(PageArgs):
+def _few_words(text: str) -> None:
+    if len(text.split()) > MOST_WORDS:
+        raise ValidationError(f"Must be at most {MOST_WORDS} words.")
+
+
+class ExportArgs(Schema):
     sort = fields.String(
         load_default="-created_at", validate=validate.OneOf(["-created_at", "created_at", "-updated_at", "updated_at"])
     )
@@ -222,8 +234,17 @@ class DeliveryArgs(PageArgs):
     q = Line(
         100,
         load_default=None,
-        metadata={"description": "Tracking number, reference, or part of the recipient's name.", "example": "Grace"},
+        validate=[_few_words],
+        metadata={
+            "description": "Words, each of which must be found: any part of the tracking number, the reference, or the"
+            " recipient's name or phone; of one or two characters, the beginning of a word.",
+            "example": "Grace",
+        },
     )
+
+
+class DeliveryArgs(ExportArgs, PageArgs):
+    """The same for a page of them."""
 
 
 def delivery_out(row: Any, *, allowed: list[State]) -> dict[str, Any]:

@@ -3,101 +3,32 @@
 They run in the caller's transaction. Every change raises the version by one and appends one event with that seq.
 """
 
-from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Row, select, update
 
 from delivery import clock, events
-from delivery.database import backend, db, new_id
+from delivery.database import db
 from delivery.deliveries import history, tagging
-from delivery.deliveries.access import Permit, check, parts_of
-from delivery.deliveries.events import DeliveryCreated, DeliveryDeleted, DeliveryEdited, DeliveryMoved
-from delivery.deliveries.models import ALIVE, Delivery
+from delivery.deliveries.access import Permit, check
+from delivery.deliveries.creating import check_owner, check_reference
+from delivery.deliveries.events import DeliveryDeleted, DeliveryEdited, told_of
+from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
-from delivery.deliveries.states import AFTER_PICKUP, DELETABLE, TERMINAL, State, allowed, is_legal
-from delivery.deliveries.tracking_numbers import new_number
-from delivery.errors import Conflict, Forbidden, invalid_field, invalid_fields
+from delivery.deliveries.states import DELETABLE, TERMINAL, State
+from delivery.errors import Conflict
 from delivery.users.events import UserErased, UserLeft
 from delivery.users.models import User
-from delivery.users.states import Role
 from delivery.web import SYSTEM, Caller, Expected
 
 _deliveries, _users = Delivery.__table__, User.__table__
-_CLOCK_SKEW = timedelta(minutes=5)
-_EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
 
 
-def create(by: Caller, *, draft: bool, tags: list[str] | None = None, **fields: Any) -> Any:
-    """Create a delivery, `pending` or a `draft`; returns what queries.COLUMNS would.
-
-    Raises:
-        Conflict: the owner has a delivery with this reference; `existing_id` names it.
-        Forbidden: the owner is somebody else, and the caller is no dispatcher.
-        Invalid: there is no such owner.
-    """
-    owner_id = fields.pop("owner_id", by.id)
-    _check_owner(by, owner_id)
-    now, status = clock.now(), State.DRAFT if draft else State.PENDING
-    values: dict[str, Any] = {
-        **_EMPTY, **fields, "id": new_id(), "owner_id": owner_id, "tracking_number": new_number(),
-        "status": status, "version": 1, "created_at": now, "updated_at": now,
-    }  # fmt: skip
-    owner_switches = _insert_once(values)
-    history.append(values["id"], seq=1, kind="moved", from_state=None, to_state=status, by=by)
-    tagging.add_tags(values["id"], tags or [])
-    row = SimpleNamespace(**values, tags=tags, owner_switches=owner_switches)
-    events.publish(DeliveryCreated(**_told(row)))
-    return row
-
-
-def move(
-    permit: Permit,
-    *,
-    to: State,
-    expected: Expected,
-    courier_id: UUID | None = None,
-    occurred_at: datetime | None = None,
-    location: dict[str, float] | None = None,
-    **words: str | None,
+def edit(
+    permit: Permit, *, expected: Expected, tags: list[str] | None = None, quiet: bool = False, **fields: Any
 ) -> Any:
-    """Move a delivery to another state.
-
-    Args:
-        courier_id: with `assigned`, to whom; the present courier when not given.
-        occurred_at: when it happened; now, when not given.
-        words: reason_code, note, public_note.
-
-    Raises:
-        Conflict: the table of states has no such move from here; `allowed` lists what the caller may do.
-        Forbidden: the move exists, but is not the caller's to make.
-        PreconditionFailed: it changed since the caller read it.
-        Invalid: no such courier, or a time in the future.
-    """
-    _check_meaning(to, courier_id=courier_id, occurred_at=occurred_at)
-    seen = _locked(permit)
-    expected.check(seen.version)
-    _check_move(permit.caller, seen, to)
-    occurred_at = occurred_at or clock.now()
-    changed = _write(
-        seen,
-        status=to,
-        courier_id=_courier_after(seen, to, courier_id),
-        picked_up_at=seen.picked_up_at or (occurred_at if to in AFTER_PICKUP else None),
-    )
-    kind = "assigned" if to is State.ASSIGNED else "moved"
-    position = location or {}
-    _append(changed, seen, kind=kind, by=permit.caller, occurred_at=occurred_at, **words, **position)
-    events.publish(DeliveryMoved(**_told(changed), from_status=seen.status))
-    return changed
-
-
-def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, **fields: Any) -> Any:
-    """Change what a delivery says; its state changes only by a move.
+    """Change what a delivery says; its state changes only by a move. `quiet`: people are not told.
 
     Raises:
         Conflict: it is finished, or its owner has another delivery with this reference.
@@ -113,15 +44,15 @@ def edit(permit: Permit, *, expected: Expected, tags: list[str] | None = None, *
         return seen
     owner_id = fields.get("owner_id", seen.owner_id)
     if owner_id != seen.owner_id:
-        _check_owner(permit.caller, owner_id)
+        check_owner(permit.caller, owner_id)
     reference = fields.get("reference", seen.reference)
     if (owner_id, reference) != (seen.owner_id, seen.reference):
-        _check_reference(owner_id, reference)
-    if tags is not None:
-        tagging.replace_tags(seen.id, tags)
+        check_reference(owner_id, reference)
     changed = _write(seen, tags=tags, **fields)
+    if tags is not None:  # after the reference, in the order of create_many()
+        tagging.replace_tags(seen.id, tags)
     _append(changed, seen, kind="edited", by=permit.caller)
-    events.publish(DeliveryEdited(**_told(changed)))
+    events.publish(DeliveryEdited(**told_of(changed), quiet=quiet))
     return changed
 
 
@@ -138,7 +69,7 @@ def delete(permit: Permit, *, expected: Expected) -> None:
         raise Conflict("Only a delivery that has not been picked up can be deleted.", code="picked_up")
     changed = _write(seen, deleted_at=clock.now())
     _append(changed, seen, kind="edited", by=permit.caller, reason_code="deleted")
-    events.publish(DeliveryDeleted(**_told(changed)))
+    events.publish(DeliveryDeleted(**told_of(changed)))
 
 
 def hold_back(fact: UserLeft) -> None:
@@ -168,84 +99,6 @@ def delete_drafts(fact: UserErased) -> None:
         raise Conflict("A draft is being changed at this moment; try again.", code="lost_race")
 
 
-def allowed_for(caller: Caller, row: Any) -> list[State]:
-    """Return the states that a caller may move a delivery to now."""
-    return allowed(State(row.status), parts_of(caller, row), picked_up=row.picked_up_at is not None)
-
-
-_EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c if column.nullable)
-
-
-# Statements that every request runs are built once: building one costs as much as running it.
-_INSERT_ONCE = {
-    name: insert(_deliveries)
-    .on_conflict_do_nothing(index_elements=["owner_id", "reference"], index_where=ALIVE)
-    .returning(_deliveries.c.id, OWNER_SWITCHES)
-    for name, insert in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
-}
-
-
-def _insert_once(values: dict[str, Any]) -> dict[str, Any] | None:
-    """Write a new delivery, unless its reference is taken; returns what its owner has switched on and off."""
-    written = db.session.execute(_INSERT_ONCE[backend()], values).one_or_none()
-    if written is None:
-        _check_reference(values["owner_id"], values["reference"])
-    switches: dict[str, Any] | None = written.owner_switches if written else None
-    return switches
-
-
-def _check_reference(owner_id: UUID, reference: str | None) -> None:
-    same = (_deliveries.c.owner_id == owner_id, _deliveries.c.reference == reference)
-    taken = select(_deliveries.c.id).where(*same, _deliveries.c.deleted_at.is_(None))
-    existing = db.session.execute(taken).scalar_one_or_none()
-    if existing:
-        detail = "The owner has a delivery with this reference already."
-        raise Conflict(detail, code="duplicate_reference", existing_id=str(existing))
-
-
-def _check_owner(by: Caller, owner_id: UUID) -> None:
-    if owner_id != by.id and by.role not in {Role.DISPATCHER, Role.ADMIN}:
-        raise Forbidden("Only a dispatcher or admin may set the owner.")
-    if not _is_user(owner_id):
-        raise invalid_field("/owner_id", "There is no such active user.")
-
-
-def _check_move(caller: Caller, seen: Row[Any], to: State) -> None:
-    may = allowed_for(caller, seen)
-    if to in may:
-        return
-    if is_legal(State(seen.status), to, picked_up=seen.picked_up_at is not None):
-        raise Forbidden("This move is not yours to make.", allowed=may)
-    detail = f"A delivery that is {seen.status} cannot become {to}."
-    raise Conflict(detail, code="illegal_move", **{"from": seen.status, "to": to, "allowed": may})
-
-
-def _check_meaning(to: State, *, courier_id: UUID | None, occurred_at: datetime | None) -> None:
-    """Refuse what no state of the delivery could make right."""
-    wrong = {}
-    if occurred_at and not _EARLIEST <= occurred_at <= clock.now() + _CLOCK_SKEW:
-        wrong["/occurred_at"] = "Must lie in the past, and in this century."
-    if courier_id is not None and to is not State.ASSIGNED:
-        wrong["/courier_id"] = "Goes with a move to `assigned` only."
-    if wrong:
-        raise invalid_fields(wrong)
-
-
-def _courier_after(seen: Row[Any], to: State, courier_id: UUID | None) -> UUID | None:
-    if to is State.ASSIGNED:
-        chosen: UUID | None = courier_id or seen.courier_id
-        if chosen is None or not _is_user(chosen, role=Role.COURIER):
-            raise invalid_field("/courier_id", "Must be the id of an active courier.")
-        return chosen
-    return None if to is State.PENDING else seen.courier_id
-
-
-def _is_user(user_id: UUID, *, role: Role | None = None) -> bool:
-    """Tell whether somebody is active, and keep them so until the commit: who leaves waits, and then finds us."""
-    row = db.session.execute(_ACTIVE_USER, {"id": user_id}).one_or_none()
-    return row is not None and role in {None, row.role}
-
-
 def _locked(permit: Permit) -> Row[Any]:
     """Read the delivery again, now that nobody else can change it, and check again."""
     row = db.session.execute(_LOCKED, {"id": permit.delivery_id}).one_or_none()
@@ -254,11 +107,6 @@ def _locked(permit: Permit) -> Row[Any]:
     return row
 
 
-_ACTIVE_USER = (
-    select(_users.c.role)
-    .where(_users.c.id == bindparam("id"), _users.c.active)
-    .with_for_update(read=True, key_share=True)
-)
 _LOCKED = DELIVERY_BY_ID.with_for_update(of=_deliveries)
 
 
@@ -280,17 +128,3 @@ def _append(changed: Any, seen: Any, *, kind: str, by: Caller, **details: Any) -
     history.append(
         changed.id, seq=changed.version, kind=kind, from_state=seen.status, to_state=changed.status, by=by, **details
     )
-
-
-def _told(row: Any) -> dict[str, Any]:
-    return {
-        "delivery_id": row.id,
-        "seq": row.version,
-        "status": row.status,
-        "owner_id": row.owner_id,
-        "recipient_locale": row.recipient_locale,
-        "recipient_has_email": row.recipient_email is not None,
-        "recipient_has_phone": row.recipient_phone is not None,
-        "switches": row.notifications or {},
-        "owner_switches": row.owner_switches or {},
-    }

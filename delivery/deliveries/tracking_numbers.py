@@ -21,3 +21,10 @@ def check_character(body: str) -> str:
         doubled = ALPHABET.index(character) * (2 - position % 2)
         total += doubled // len(ALPHABET) + doubled % len(ALPHABET)
     return ALPHABET[-total % len(ALPHABET)]
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a tracking number: that, not whether there is such a delivery."""
+    body, last = text[:-1], text[-1:]
+    known = len(body) == _RANDOM_CHARACTERS and set(text) <= set(ALPHABET)
+    return known and check_character(body) == last

@@ -14,14 +14,14 @@ DRAIN = "delivery.notifications.jobs.drain"
 COALESCE_SECONDS = 5
 
 
-def wake(channel: str) -> bool:
-    """See to it that somebody drains a channel soon; never raises. False: Redis is down, the sweep has to do it."""
+def wake(queue: str, *, job: str = DRAIN) -> bool:
+    """See to it that somebody does a queue's job soon; never raises. False: Redis is down, the sweep has to do it."""
     try:
         with jobs.brief_redis() as redis:
-            if redis.set(_key(channel), 1, nx=True, ex=COALESCE_SECONDS):
-                jobs.enqueue(channel, DRAIN, channel, redis=redis)
+            if redis.set(_key(queue), 1, nx=True, ex=COALESCE_SECONDS):
+                jobs.enqueue(queue, job, *((queue,) if job == DRAIN else ()), redis=redis)
     except RedisError as error:
-        logger.warning("no wake: Redis is down", extra={"channel": channel, "error_class": type(error).__name__})
+        logger.warning("no wake: Redis is down", extra={"channel": queue, "error_class": type(error).__name__})
         return False
     return True
 

@@ -5,9 +5,10 @@ before it was settled. So retention costs nothing when messages are written or s
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, or_, select
 
 from delivery import clock
 from delivery.database import db, now, oldest_id
@@ -29,6 +30,17 @@ def purge(limit: int) -> int:
     if done == limit:
         return done
     return done + _purge(_GIVEN_UP, days=current_app.config["NOTIFICATIONS_KEEP_FAILED_DAYS"], limit=limit - done)
+
+
+def is_past(columns: Any) -> ColumnElement[bool]:
+    """The condition that a message, of this table or of one that is like it, was settled long enough ago to go."""
+    kept = ((_DONE, "NOTIFICATIONS_KEEP_DAYS"), (_GIVEN_UP, "NOTIFICATIONS_KEEP_FAILED_DAYS"))
+    return or_(
+        *(
+            columns.state.in_(states) & (columns.settled_at < now(plus=-current_app.config[setting] * _DAY))
+            for states, setting in kept
+        )
+    )
 
 
 def _purge(states: Sequence[str], *, days: int, limit: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Row, bindparam, case, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Row, case, insert, select, update
 
 from delivery import audit, logs
 from delivery.database import after_commit, db, new_id, now
@@ -21,12 +21,20 @@ from delivery.notifications.states import (
     MessageState,
     lifetime_seconds,
 )
+from delivery.rows import execute, insertion
 
 _messages = OutboxMessage.__table__
-# With RETURNING, SQLAlchemy makes one INSERT of many rows instead of many INSERTs.
-_LIVES = tuple({SMS_LIFE_SECONDS, *ACCOUNT_MAILS.values()})
-_EXPIRY = case(*((bindparam(f"lives_{seconds}", type_=Boolean), now(plus=seconds)) for seconds in _LIVES))
-_ADD = insert(_messages).values(next_at=now(), created_at=now(), expires_at=_EXPIRY).returning(_messages.c.id)
+
+
+def _expiry(lives: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case(*((lives == seconds, now(plus=seconds)) for seconds in {SMS_LIFE_SECONDS, *ACCOUNT_MAILS.values()}))
+
+
+_ADD = insertion(
+    _messages,
+    lives=Integer(),
+    computed=lambda given: {"next_at": now(), "created_at": now(), "expires_at": _expiry(given["lives"])},
+)
 # What a message that is sent again under a new id has in common with the first.
 _COPIED = (
     "channel", "audience", "recipient_id", "owner_id", "delivery_id", "seq", "event", "template", "locale", "lane",
@@ -66,16 +74,15 @@ def add(messages: Iterable[NewMessage]) -> list[UUID]:
     """
     rows = [_row(message) for message in messages]
     if rows:
-        db.session.connection().execute(_ADD, rows)
+        execute(_ADD, rows)
     for channel in dict.fromkeys(row["channel"] for row in rows):
         after_commit(_wake, channel)
     return [row["id"] for row in rows]
 
 
 def _row(message: NewMessage) -> dict[str, Any]:
-    life = lifetime_seconds(message.channel, message.template)
     return {
-        **{f"lives_{seconds}": life == seconds for seconds in _LIVES},
+        "lives": lifetime_seconds(message.channel, message.template),
         "id": new_id(),
         "channel": message.channel,
         "audience": message.audience,

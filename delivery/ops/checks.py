@@ -21,7 +21,7 @@ from delivery.notifications.channels import Unreachable
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.proofreading import mistakes
 from delivery.notifications.states import OPEN, RESENDABLE, Channel
-from delivery.ops.schema import is_behind, is_known, revision
+from delivery.ops.schema import is_behind, is_known, is_read_only, revision
 from delivery.privacy import erasure_list
 
 # A message is due, not sent, and that for so long: nearly all go out within 5 s, and within 15 s without Redis.
@@ -67,6 +67,14 @@ def schema() -> Finding:
     if not is_known(found):
         return Finding(Level.OK, f"revision {found} is of a later release, on which this one works")
     return Finding(Level.OK, f"revision {found} is up to date")
+
+
+def writes() -> Finding:
+    if not is_read_only():
+        return Finding(Level.OK, "the database takes them")
+    name = reader().execute(text("SELECT quote_ident(current_database())")).scalar_one()
+    advice = f"if no restore runs: `ALTER DATABASE {name} RESET default_transaction_read_only`; see docs/backups.md"
+    return Finding(Level.FAIL, "refused: the database is set to read-only, as by a restore", advice)
 
 
 def clocks() -> Finding:

@@ -114,7 +114,7 @@ def database_of(app: Flask) -> Iterator[None]:
         raise CannotRun("the database was not brought up to date; the reason stands above.") from None
     except SQLAlchemyError as error:
         reason = str(error).split("\n", 1)[0]
-        raise CannotRun(f"the database does not do: {reason}") from None
+        raise CannotRun(f"the database cannot be used: {reason}") from None
 
 
 def report(system: System, *, admin: str | None) -> None:

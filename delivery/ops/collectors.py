@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from delivery import replica
 from delivery.database import backend, engines
+from delivery.imports.queries import unfinished
 from delivery.notifications import heartbeat, holding, stats
 from delivery.notifications.stats import ANSWERED, Tried
 from delivery.ops import queues, tallies
@@ -83,6 +84,17 @@ def _breakers() -> Iterator[Metric]:
     yield _gauge("breaker_open", "1 while a provider or endpoint is paused.", ("key",), paused)
     failures = {(row.key,): row.failures for row in found}
     yield _gauge("breaker_failures", "Its failures in a row.", ("key",), failures)
+
+
+class Imports(Collector):
+    """Imports that have not ended."""
+
+    def collect(self) -> Iterator[Metric]:
+        counts, waited_seconds = unfinished()
+        about = "Imports that have not ended."
+        yield _gauge("imports", about, ("state",), {(state,): count for state, count in counts.items()})
+        about = "For how long the first of those that nobody works on has waited."
+        yield GaugeMetricFamily("delivery_imports_oldest_due_seconds", about, value=waited_seconds)
 
 
 class Replica(Collector):
@@ -180,4 +192,4 @@ def _gauge(name: str, about: str, labels: tuple[str, ...], values: Mapping[Any, 
     return gauge
 
 
-COLLECTORS = (Outbox(), Replica(), Redis(), Web())
+COLLECTORS = (Outbox(), Imports(), Replica(), Redis(), Web())

@@ -11,11 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
 from delivery.deliveries.numbering import number_new_events
+from delivery.imports.jobs import work
+from delivery.imports.queries import is_due
+from delivery.imports.waking import wake
 from delivery.notifications import alarm, claims, heartbeat
 from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
 from delivery.ops.housekeeping import Housekeeping
 from delivery.ops.schema import refuse_if_behind
+from delivery.ops.signs import Sign
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +52,10 @@ def run() -> None:
     """Sweep until this process is asked to stop; whatever goes wrong is logged and survived."""
     failures, housekeeping = 0, Housekeeping()
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  Flask's documented way
+    sign = Sign(app.config["ALIVE_DIR"], "cron")
     while not jobs.stopping():
         began = time.monotonic()
+        sign.give()
         try:
             # A context of its own each time, so that no connection outlives an error.
             with app.app_context():
@@ -65,7 +71,7 @@ def run() -> None:
 
 
 def sweep() -> None:
-    """Wake a worker for each channel in which something is due; send here where nobody can be woken.
+    """Wake a worker for each channel in which something is due, and for imports; do it here where nobody can be woken.
 
     And let events that were committed since the last sweep appear in the feed.
     """
@@ -74,6 +80,9 @@ def sweep() -> None:
     for channel in claims.due_channels():
         if not alarm.wake(channel):
             _deliver_here(channel)
+    if is_due() and not wake():
+        logger.warning("importing without a worker")
+        work(seconds=SLICE_SECONDS)
 
 
 def _deliver_here(channel: Channel) -> None:

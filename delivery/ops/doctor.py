@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 
 from delivery.cli import examples, json_option, print_json
 from delivery.notifications.states import Channel
-from delivery.ops import checks
+from delivery.ops import certificates, checks
 from delivery.ops.checks import Finding, Level
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _TABLES = ("database", "schema")
 CHECKS = (
     Check("database", checks.database, "check DATABASE_URL, and that the server runs"),
     Check("schema", checks.schema, "run `flask db upgrade`", ("database",)),
+    Check("writes", checks.writes, "see docs/backups.md", ("database",)),
     Check("clock", checks.clocks, "set the clocks, by NTP", ("database",)),
     Check("redis", checks.redis, "check REDIS_URL, and that the server runs; messages are late without it"),
     *_of_each_channel("worker", checks.workers, "start `flask worker {}`", ("redis",)),
@@ -41,6 +42,7 @@ CHECKS = (
     Check("hold", checks.hold, "see docs/backups.md; then `flask notifications release`", _TABLES),
     Check("unsent", checks.unsent, "see `flask notifications resend --since 7d --dry-run`", _TABLES),
     Check("breakers", checks.breakers, "wait a minute; then check the provider, and its settings here", _TABLES),
+    Check("certificate", certificates.certificate, "renew it, and have nginx take it: docs/operations.md"),
     Check("mail", checks.mail, "check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
     Check("templates", checks.templates, "run `flask notifications preview --all`"),
     Check("sms", checks.sms, "check the settings that begin with SMS_", _TABLES),

@@ -1,14 +1,16 @@
 """/healthz and /readyz: is the process alive, and can it serve."""
 
+from contextlib import suppress
 from http import HTTPStatus
 from threading import Thread
 
 from flask import Flask, Response, current_app
 from marshmallow import fields, validate
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from delivery import jobs
-from delivery.ops.schema import database_status
+from delivery.ops.schema import database_status, is_read_only
 from delivery.web import Blueprint, Schema, Word, answer, public
 
 PATIENCE_SECONDS = 2.0
@@ -48,10 +50,10 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Tell whether this process can serve: the database is there, and its schema is not behind the code.
 
-    Without Redis it can: messages then wait for the next sweep.
+    Without Redis it can: messages then wait for the next sweep. While a restore runs it can read.
     """
-    status = _status_in_time()
-    degraded = [] if _redis_answers() else ["redis"]
+    status, takes_writes = _status_in_time()
+    degraded = [part for part, well in (("redis", _redis_answers()), ("writes", takes_writes)) if not well]
     code = HTTPStatus.OK if status == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
     headers = {} if status == "ready" else {"Retry-After": "5"}
     return answer({"status": status, "degraded": degraded}, code, headers=headers)
@@ -62,23 +64,28 @@ class _Look(Thread):
 
     def __init__(self, app: Flask) -> None:
         super().__init__(daemon=True)
-        self.status = "database_down"
+        self.status, self.takes_writes = "database_down", True
         self._app = app
 
     def run(self) -> None:
         with self._app.app_context():
             self.status = database_status()
+            with suppress(SQLAlchemyError):  # then the next look tells
+                self.takes_writes = self.status == "database_down" or not is_read_only()
 
 
-def _status_in_time() -> str:
-    """Return how the database is; while one look hangs there is no second, which would take one connection more."""
+def _status_in_time() -> tuple[str, bool]:
+    """Return how the database is, and whether it takes writes.
+
+    While one look hangs there is no second, which would take one connection more.
+    """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask's documented way
     look: _Look | None = app.extensions.get(_LOOK)
     if look is None or not look.is_alive():
         look = app.extensions[_LOOK] = _Look(app)
         look.start()
     look.join(PATIENCE_SECONDS)
-    return "database_down" if look.is_alive() else look.status
+    return ("database_down", True) if look.is_alive() else (look.status, look.takes_writes)
 
 
 def _redis_answers() -> bool:

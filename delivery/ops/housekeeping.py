@@ -10,6 +10,7 @@ from delivery import idempotency, limits
 from delivery.audit.services import head as audit_head
 from delivery.auth import addresses, invitations, sessions
 from delivery.database import transaction
+from delivery.imports import retention as imports
 from delivery.notifications import retention
 from delivery.notifications.reconciling import reconcile_some
 from delivery.ops import partitions
@@ -31,6 +32,7 @@ CHORES: tuple[Callable[[int], int], ...] = (
     addresses.purge,
     invitations.purge,
     retention.purge,
+    imports.purge,
     partitions.keep_ahead,
 )
 

@@ -5,8 +5,7 @@ delivery is in one partition, and the keys that hold the chain contain what it i
 that no two events have one place in the feed holds within each partition; across them it is numbering.py's lock.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -15,17 +14,11 @@ import click
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from delivery import clock
 from delivery.cli import Group, dry_run_option, examples, rehearsable
-from delivery.database import backend, db, oldest_id
-
-logger = logging.getLogger(__name__)
+from delivery.database import backend, db
+from delivery.ops import months, outbox_partitions
 
 TABLE, OLD, DEFAULT = "delivery_events", "delivery_events_whole", "delivery_events_other"
-AHEAD_MONTHS = 3
-_MONTHS_PER_YEAR = 12
-_IS_PARTITIONED = text("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(:name)")
-_PARTITIONS = text("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass(:name)")
 _DEFINED = {
     # The others' references come last: what they refer to has to be there.
     "constraints": text(
@@ -35,7 +28,8 @@ _DEFINED = {
     ),
     "references": text(
         "SELECT conrelid::regclass::text AS owner, conname AS name, pg_get_constraintdef(oid) AS definition"
-        " FROM pg_constraint WHERE confrelid = to_regclass(:name) AND conrelid <> confrelid ORDER BY conname"
+        " FROM pg_constraint WHERE confrelid = to_regclass(:name) AND conrelid <> confrelid AND conparentid = 0"
+        " ORDER BY conname"
     ),
     "indexes": text(
         "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition, indisunique AS is_unique"
@@ -51,54 +45,74 @@ _DEFINED = {
         " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
     ),
 }
-Month = tuple[int, int]
-group = Group("partitions", help="Keep the history in partitions, a month each (PostgreSQL).")
+group = Group("partitions", help="Keep the history, and the outbox, in partitions, a month each (PostgreSQL).")
+_of = click.option(
+    "--of",
+    "what",
+    type=click.Choice(["history", "outbox"]),
+    default="history",
+    show_default=True,
+    help="Which table.",
+)
 
 
-@group.command("create", epilog=examples("flask partitions create --dry-run", "flask partitions create"))
+@group.command("create", epilog=examples("flask partitions create --dry-run", "flask partitions create --of outbox"))
+@_of
 @dry_run_option
-def create(*, dry_run: bool) -> None:
-    """Split the history by month, or make the months to come; flask cron does the latter by itself.
+def create(*, what: str, dry_run: bool) -> None:
+    """Split the history or the outbox by month, or make the months to come; flask cron does the latter by itself.
 
-    The first time it copies every event and holds the tables meanwhile: stop the API and the workers, or let them wait.
+    The first time it holds the tables meanwhile, and copies every event: stop the API and the workers, or let them
+    wait. Of the outbox nothing is copied, and it is refused while messages are being sent. There is no way back.
     """
     _require_postgresql()
+    table, divide, complete, noun = _TABLES[what]
     with rehearsable(dry_run=dry_run) as session:
-        count = None if is_partitioned(session) else split(session)
-        made = keep_ahead_in(session)
+        count = None if months.is_partitioned(session, table) else divide(session)
+        made = months.make_ahead(session, table, complete)
     if count is not None:
-        click.echo(f"{count} events {'would be' if dry_run else 'are'} in partitions.")
+        click.echo(f"{count} {noun} {'would be' if dry_run else 'are'} in partitions.")
     click.echo(f"Partitions {'to make' if dry_run else 'made'}: {', '.join(made) or 'none'}.")
 
 
 @group.command("drop", epilog=examples("flask partitions drop 2026-01 --dry-run", "flask partitions drop 2026-01"))
 @click.argument("month", type=click.DateTime(["%Y-%m"]))
+@_of
 @dry_run_option
-def drop(month: datetime, *, dry_run: bool) -> None:
-    """Drop a month whose deliveries are gone; refused while anything refers to one of its events."""
+def drop(month: datetime, *, what: str, dry_run: bool) -> None:
+    """Drop a month that nobody needs any more.
+
+    Of the history one without events; of the outbox one whose messages were all settled long ago, with their attempts.
+    """
     _require_postgresql()
-    name = _name((month.year, month.month))
+    table = _TABLES[what][0]
+    name = months.name_of(table, (month.year, month.month))
     with rehearsable(dry_run=dry_run) as session:
-        if name not in _partitions(session):
+        if name not in months.partitions(session, table):
             raise click.ClickException(f"There is no partition {name}.")
-        if session.execute(text(f"SELECT EXISTS (SELECT FROM {name})")).scalar_one():  # noqa: S608  our own name
-            raise click.ClickException(f"{name} holds events; the history of deliveries that are kept is kept.")
-        session.execute(text(f"ALTER TABLE {TABLE} DETACH PARTITION {name}"))
+        if (month.year, month.month) == months.this_month():
+            raise click.ClickException(f"{name} is this month's.")
+        _refuse_or_empty(session, what, name)
+        session.execute(text(f"ALTER TABLE {table} DETACH PARTITION {name}"))
         session.execute(text(f"DROP TABLE {name}"))
     click.echo(f"{name} {'would be' if dry_run else 'is'} dropped.")
 
 
+def _refuse_or_empty(session: Session, what: str, name: str) -> None:
+    if what == "outbox":
+        outbox_partitions.forget(session, name)
+    elif session.execute(text(f"SELECT EXISTS (SELECT FROM {name})")).scalar_one():  # noqa: S608  our own name
+        raise click.ClickException(f"{name} holds events; the history of deliveries that are kept is kept.")
+
+
 def keep_ahead(_limit: int) -> int:
     """Make the coming months' partitions, where there are any; a chore of flask cron. Returns 0: there is no more."""
-    if backend() == "postgresql" and is_partitioned(db.session()):
-        made = keep_ahead_in(db.session())
-        if made:
-            logger.info("made partitions", extra={"count": len(made)})
+    if backend() == "postgresql":
+        session = db.session()
+        for table, _, complete, _ in _TABLES.values():
+            if months.is_partitioned(session, table):
+                months.make_ahead_unless_busy(session, table, complete)
     return 0
-
-
-def is_partitioned(session: Session) -> bool:
-    return bool(session.execute(_IS_PARTITIONED, {"name": TABLE}).scalar_one())
 
 
 def split(session: Session) -> int:
@@ -121,7 +135,7 @@ def split(session: Session) -> int:
     session.execute(text(f"{like} PARTITION BY RANGE (delivery_id)"))
     session.execute(text(f"CREATE TABLE {DEFAULT} PARTITION OF {TABLE} DEFAULT"))
     for month in _months_of_events(session):
-        _make(session, month)
+        months.make(session, TABLE, month)
     listed = ", ".join(one.name for one in columns)
     session.execute(text(f"INSERT INTO {TABLE} ({listed}) SELECT {listed} FROM {OLD}"))  # noqa: S608  names of ours
     _check_and_drop_old(session)
@@ -143,11 +157,11 @@ def _define(session: Session, constraints: Sequence[Any], indexes: Sequence[Any]
         session.execute(text(f"ALTER TABLE {TABLE} ADD CONSTRAINT {one.name} {one.definition}"))
     for one in indexes:
         # What is unique without the key can be so within each partition alone; `ONLY` and its like have no use here.
-        for table in _partitions(session) if one.is_unique else [TABLE]:
+        for table in months.partitions(session, TABLE) if one.is_unique else [TABLE]:
             _index(session, one, table)
     for one in triggers:
         # A trigger of each statement looks at the table that the statement names, so the partitions need their own.
-        for table in [TABLE] if one.each_row else [TABLE, *_partitions(session)]:
+        for table in [TABLE] if one.each_row else [TABLE, *months.partitions(session, TABLE)]:
             session.execute(text(_on(one.definition, table)))
 
 
@@ -165,24 +179,6 @@ def _on(definition: str, table: str) -> str:
     return definition
 
 
-def keep_ahead_in(session: Session) -> list[str]:
-    """Make the partitions from this month on that are not there; returns their names."""
-    there = _partitions(session)
-    now = clock.now()
-    wanted = [_later((now.year, now.month), months) for months in range(AHEAD_MONTHS + 1)]
-    missing = [month for month in wanted if _name(month) not in there]
-    for month in missing:
-        _make(session, month)
-        _complete(session, _name(month))
-    return [_name(month) for month in missing]
-
-
-def _make(session: Session, month: Month) -> None:
-    begin, end = _first_id(month), _first_id(_later(month, 1))
-    bounds = f"FOR VALUES FROM ('{begin}') TO ('{end}')"
-    session.execute(text(f"CREATE TABLE {_name(month)} PARTITION OF {TABLE} {bounds}"))
-
-
 def _complete(session: Session, name: str) -> None:
     """Give a new partition what only partitions have, as the default one has it."""
     mine = {one.name for one in _defined(session, "indexes", name)}
@@ -194,40 +190,22 @@ def _complete(session: Session, name: str) -> None:
             session.execute(text(_on(one.definition, name)))
 
 
-def _months_of_events(session: Session) -> Iterator[Month]:
+def _months_of_events(session: Session) -> Iterator[months.Month]:
     """Yield the months of the deliveries there are; what is no UUIDv7 of our time goes to the default partition."""
     ids = session.execute(text(f"SELECT min(delivery_id::text), max(delivery_id::text) FROM {OLD}")).one()  # noqa: S608
     if ids[0] is None:
         return
-    now = clock.now()
-    end = (now.year, now.month)
-    month = max(_month_of(UUID(ids[0])), _later(end, -10 * _MONTHS_PER_YEAR))
+    end = months.this_month()
+    month = max(_month_of(UUID(ids[0])), months.later(end, -10 * months.MONTHS_PER_YEAR))
     while month <= min(_month_of(UUID(ids[1])), end):
         yield month
-        month = _later(month, 1)
+        month = months.later(month, 1)
 
 
-def _month_of(delivery_id: UUID) -> Month:
+def _month_of(delivery_id: UUID) -> months.Month:
     seconds = min((delivery_id.int >> 80) / 1000, 253_402_300_799)  # the year 9999
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.year, moment.month
-
-
-def _later(month: Month, months: int) -> Month:
-    years, index = divmod(month[0] * _MONTHS_PER_YEAR + month[1] - 1 + months, _MONTHS_PER_YEAR)
-    return years, index + 1
-
-
-def _first_id(month: Month) -> UUID:
-    return oldest_id(datetime(*month, 1, tzinfo=UTC))
-
-
-def _name(month: Month) -> str:
-    return f"{TABLE}_{month[0]:04}_{month[1]:02}"
-
-
-def _partitions(session: Session) -> list[str]:
-    return sorted(session.execute(_PARTITIONS, {"name": TABLE}).scalars())
 
 
 def _defined(session: Session, what: str, table: str) -> Sequence[Row[Any]]:
@@ -242,3 +220,9 @@ def _count(session: Session, table: str) -> int:
 def _require_postgresql() -> None:
     if backend() != "postgresql":
         raise click.ClickException("SQLite has no partitions.")
+
+
+_TABLES: dict[str, tuple[str, Callable[[Session], int], Callable[[Session, str], None], str]] = {
+    "history": (TABLE, split, _complete, "events"),
+    "outbox": (outbox_partitions.TABLE, outbox_partitions.split, outbox_partitions.complete, "messages"),
+}

@@ -12,7 +12,11 @@ from rq.job import Job
 from rq.worker import BaseWorker
 
 from delivery import clock, jobs
+from delivery.imports import waking
 from delivery.notifications.states import Channel
+
+# A worker process each.
+QUEUES = (*(channel.value for channel in Channel), waking.QUEUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,14 @@ class _Seen(Worker):
 
 
 def all_of_them() -> list[QueueState]:
-    """Return every channel's queue.
+    """Return every queue.
 
     Raises:
         RedisError: Redis is down, and nobody knows.
     """
     with jobs.brief_redis() as redis:
         workers = _Seen.all(connection=redis)
-        return [_state(jobs.queue(channel, redis=redis), workers, redis) for channel in Channel]
+        return [_state(jobs.queue(channel, redis=redis), workers, redis) for channel in QUEUES]
 
 
 def _state(queue: Queue, workers: Sequence[BaseWorker], redis: Redis) -> QueueState:

@@ -14,14 +14,23 @@ from typing import Any
 import click
 from flask import Flask, current_app
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InternalError, OperationalError, SQLAlchemyError
 
 from delivery.cli import examples
 from delivery.database import db, reader
 
 logger = logging.getLogger(__name__)
 
+# What whoever connects now gets; the reading engine's own connections are read-only anyway, and a standby always is.
+_READ_ONLY = text(
+    "SELECT NOT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_db_role_setting"
+    " WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    " AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))"
+    " AND 'default_transaction_read_only=on' = ANY (setconfig))"
+)
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+# Of either database alone, and so of no model: the index that search reads, and SQLite's tables in its place.
+_SEARCH = re.compile(r"ix_deliveries_search|delivery_search(_\w+)?")
 
 
 @click.command(
@@ -46,9 +55,14 @@ def database(context: click.Context, words: tuple[str, ...]) -> None:
         return
     try:
         commands.main(args=list(words), prog_name="flask db", obj=context.obj)
-    except OperationalError as error:
+    except (OperationalError, InternalError) as error:  # the latter, while the database is read-only
         logger.debug("the database refused", exc_info=error)
-        raise click.ClickException(f"the database does not do: {str(error.orig).splitlines()[0]}") from error
+        raise click.ClickException(f"the database cannot be used: {str(error.orig).splitlines()[0]}") from error
+
+
+def is_of_the_models(name: str | None, _kind: str, _parents: Any) -> bool:
+    """Tell whether the models are to know what stands in the schema under this name; Alembic asks."""
+    return _SEARCH.fullmatch(name or "") is None
 
 
 def upgrade(app: Flask, **options: Any) -> None:
@@ -91,6 +105,12 @@ def database_status() -> str:
     except SQLAlchemyError:
         return "migrating" if _answers() else "database_down"
     return "migrating" if found is None or is_behind(found) else "ready"
+
+
+def is_read_only() -> bool:
+    """Tell whether PostgreSQL is set to take no writes, as a restore has it, and one that was killed leaves it."""
+    connection = reader()
+    return connection.dialect.name == "postgresql" and bool(connection.execute(_READ_ONLY).scalar_one())
 
 
 def refuse_if_behind() -> None:

@@ -18,7 +18,7 @@ from delivery.ops.openapi import version
 
 group = Group("ops", help="What runs, and how it is.")
 # What only looks: doctor tries the mail server and the disk as well.
-_LOOKED_AT = ("database", "schema", "redis", "cron", "breakers", "unsent")
+_LOOKED_AT = ("database", "schema", "writes", "redis", "cron", "hold", "breakers", "unsent")
 _OF_CHANNELS = tuple(f"{channel} {part}" for channel in Channel for part in ("worker", "queue"))
 
 

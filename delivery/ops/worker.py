@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 from redis.client import Pipeline
 from rq import SimpleWorker, worker_registration
@@ -23,10 +24,12 @@ from rq.job import Job
 from rq.worker import WorkerStatus
 
 from delivery import jobs, logs
+from delivery.imports import waking
 from delivery.notifications import alarm
-from delivery.notifications.states import Channel
 from delivery.ops.leash import die_with_parent
+from delivery.ops.queues import QUEUES
 from delivery.ops.schema import refuse_if_behind
+from delivery.ops.signs import SILENT, Sign
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +45,18 @@ BACK_OFF_MAX_SECONDS = 10.0
 HEALTHY_SECONDS = 5.0
 # How long a thread that words keeps one that sends waiting; Python's own 5 ms are several answers of a mail server.
 TURN_SECONDS = 0.0005
+# What may stand in a queue; RQ would call anything.
+JOBS = frozenset({alarm.DRAIN, waking.JOB})
 _fork = multiprocessing.get_context("fork")
 
 
 @click.command()
-@click.argument("channels", nargs=-1, type=click.Choice([one.value for one in Channel]))
+@click.argument("queues", nargs=-1, type=click.Choice(QUEUES))
 @with_appcontext
-def worker(channels: tuple[str, ...]) -> None:
-    """Send messages: one process for each CHANNEL, by default one for each there is.
+def worker(queues: tuple[str, ...]) -> None:
+    """Send messages and import files: one process for each of the QUEUES, by default one for each there is.
 
-    Name a channel twice for two processes; run more of these commands, on other hosts too, for more still.
+    Name a queue twice for two processes; run more of these commands, on other hosts too, for more still.
     A process that dies is started again. SIGTERM lets each finish the message in its hands.
 
     \b
@@ -61,7 +66,7 @@ def worker(channels: tuple[str, ...]) -> None:
     """  # noqa: D301  \b keeps click from wrapping
     refuse_if_behind()
     gc.freeze()  # what is loaded by now is shared with the children and stays
-    team = _Team([_Member(channel) for channel in channels or Channel])
+    team = _Team([_Member(queue, place) for place, queue in enumerate(queues or QUEUES)])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, jobs.request_stop)
     logger.info("workers started", extra={"count": len(team.members)})
@@ -70,7 +75,7 @@ def worker(channels: tuple[str, ...]) -> None:
 
 
 class DrainJob(Job):
-    """The one job there is: RQ would import and call whatever path stands in Redis, callbacks and webhooks too."""
+    """One of the jobs there are: RQ would import and call whatever path stands in Redis, callbacks and webhooks too."""
 
     def restore(self, raw_data: Any) -> None:
         super().restore(raw_data)
@@ -79,7 +84,7 @@ class DrainJob(Job):
 
     @property
     def func(self) -> Callable[..., Any] | None:
-        if self.func_name != alarm.DRAIN or self.instance:
+        if self.func_name not in JOBS or self.instance:
             raise ValueError("no job of ours")
         function: Callable[..., Any] | None = super().func
         return function
@@ -92,6 +97,7 @@ class QueueWorker(SimpleWorker):
     """
 
     log_result_lifespan = False
+    sign = SILENT
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Finish the message in hand and go; RQ's own handler would talk to Redis in the middle of a job."""
@@ -102,6 +108,7 @@ class QueueWorker(SimpleWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Say that this worker lives, also to a Redis that has lost what it knew: RQ enlists once, at its start."""
+        self.sign.give()  # before Redis, which may keep us waiting
         super().heartbeat(timeout, pipeline)
         commands = self.connection.pipeline() if pipeline is None else pipeline
         commands.hset(self.key, mapping=self.serialize())
@@ -128,9 +135,10 @@ def worker_of(channel: str) -> QueueWorker:
     )
 
 
-def work(channel: str) -> None:
-    """Work on one queue until asked to stop; the body of a child process."""
+def work(channel: str, *, place: int) -> None:
+    """Work on one queue until asked to stop; the body of a child process, in its place of the team."""
     rq_worker = worker_of(channel)
+    rq_worker.sign = Sign(current_app.config["ALIVE_DIR"], f"{channel}-{place}")
     logs.adopt()
     sys.setswitchinterval(TURN_SECONDS)
     rq_worker.work(logging_level="WARNING")
@@ -141,13 +149,15 @@ class _Member:
     """One place in the team and the process that fills it."""
 
     channel: str
+    place: int
     process: ForkProcess | None = None
     started_at: float = 0.0
     back_off_seconds: float = 0.0
     due_at: float = 0.0
 
     def start(self) -> None:
-        self.process = _fork.Process(target=_child, args=(self.channel, os.getpid()), name=f"worker-{self.channel}")
+        given = (self.channel, self.place, os.getpid())
+        self.process = _fork.Process(target=_child, args=given, name=f"worker-{self.channel}")
         self.process.start()
         self.started_at = time.monotonic()
 
@@ -168,12 +178,12 @@ class _Member:
         self.process = None
 
 
-def _child(channel: str, parent: int) -> None:
+def _child(channel: str, place: int, parent: int) -> None:
     """Be a worker, and do not outlive the parent: it would work on unseen."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent(signal.SIGTERM, parent=parent)
-    work(channel)
+    work(channel, place=place)
 
 
 @dataclass

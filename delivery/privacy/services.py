@@ -19,6 +19,7 @@ from delivery.database import db, new_id, upsert
 from delivery.deliveries.forgetting import forget_people, forget_words, recipient_forgotten, sender_forgotten
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.states import TERMINAL
+from delivery.imports.forgetting import forget_mentions
 from delivery.notifications import preferences
 from delivery.notifications.preferences import NotificationPreference
 from delivery.notifications.services import cancel
@@ -69,7 +70,8 @@ def erase_recipient(*, email: str | None, phone: str | None) -> UUID:
     ]
     _remember(erasure["id"], or_(*theirs))
     preferences.forget(email=email, phone=phone)  # an opt-out stays (notifications/opt_outs.py)
-    _work_on(erasure["id"], limit=AT_ONCE, **(_forget_address(email) if email else {}))
+    imported = forget_mentions(email=email, phone=phone)
+    _work_on(erasure["id"], limit=AT_ONCE, imported=imported, **(_forget_address(email) if email else {}))
     erasure_id: UUID = erasure["id"]
     audit.record("recipient.erased", object_type="erasure", object_id=erasure_id)
     return erasure_id

@@ -14,6 +14,7 @@ from delivery.database import reader
 from delivery.deliveries.models import Delivery, DeliveryEvent, DeliveryEventDetail
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.schemas import delivery_out, event_out
+from delivery.imports.models import Import, ImportTemplate
 from delivery.notifications.models import OutboxMessage
 from delivery.notifications.opt_outs import OptOut, address_hash
 from delivery.notifications.preferences import NotificationPreference
@@ -111,6 +112,7 @@ _sessions, _entries, _messages = AuthSession.__table__.c, AuditEntry.__table__.c
 _users, _keys, _former = User.__table__.c, ApiKey.__table__.c, FormerEmail.__table__.c
 _invitations, _wishes, _opt_outs = Invitation.__table__.c, NotificationPreference.__table__.c, OptOut.__table__.c
 _hooks = WebhookEndpoint.__table__.c
+_asked, _ways = Import.__table__.c, ImportTemplate.__table__.c
 _deliveries, _events, _details = Delivery.__table__.c, DeliveryEvent.__table__.c, DeliveryEventDetail.__table__.c
 _OWNED, _CAUSED = select(*COLUMNS).where(_deliveries.owner_id == _WHO), _events.actor_id == _WHO
 _EVENTS = select(*_events, _details.note, _details.public_note, _details.lat, _details.lng).join_from(
@@ -124,6 +126,7 @@ _MESSAGE = "id created_at channel event template state settled_at delivery_id"
 _SESSION = "id created_at refreshed_at expires_at revoked_at user_agent"
 _KEY = "id name hint scopes created_at expires_at last_used_at rolled_at revoked_at"
 _HOOK = "id url description events status created_at verified_at failing_since"
+_IMPORT = "id filename state created_at finished_at"
 _INVITATION = "id email name role created_at accepted_at"
 _OPT_OUT = "id channel source since ended_by ended_at"
 _WISH = "id cells locale quiet_from quiet_to quiet_zone updated_at"
@@ -168,6 +171,8 @@ OF_ACCOUNT = (
     _plain("sessions", "Where you are signed in, or were.", _sessions.user_id, _SESSION),
     _plain("api_keys", "Keys that programs of yours act with; of each its last characters.", _keys.user_id, _KEY),
     _plain("webhook_endpoints", "Where programs of yours are told of events.", _hooks.owner_id, _HOOK),
+    _plain("imports", "Files that you had imported.", _asked.created_by, _IMPORT),
+    _plain("import_templates", "How your files are read.", _ways.owner_id, "id name settings created_at updated_at"),
     _plain("invitations", "The invitation that your account came from.", _invitations.user_id, _INVITATION),
     _plain("audit_by_you", "What the audit log says that you did.", _entries.actor_id, _ENTRY),
     _plain("audit_about_you", "What it says was done to your account.", _entries.object_id, _ENTRY),

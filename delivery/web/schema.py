@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
-from marshmallow import RAISE, fields, validate
+from marshmallow import RAISE, ValidationError, fields, validate
 from marshmallow import Schema as MarshmallowSchema
 from webargs.multidictproxy import MultiDictProxy
 
@@ -124,6 +124,27 @@ class Time(fields.AwareDateTime):
             return moment.astimezone(UTC)
         except OverflowError:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
+
+class Each(fields.List[Any]):
+    """A list of 1 to `most` items that are judged one by one: where one is wrong stands its ValidationError."""
+
+    def __init__(self, item: type[Schema], most: int, **options: Any) -> None:
+        super().__init__(fields.Nested(item), validate=validate.Length(min=1, max=most), **options)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        if len(value) > self.most:  # before it costs anything to look at them
+            raise ValidationError(f"Must have at most {self.most} items.")
+        return [self._judged(item) for item in value]
+
+    def _judged(self, item: Any) -> Any:
+        try:
+            return self.inner.deserialize(item)
+        except ValidationError as error:
+            return error
 
 
 _CODES = {

@@ -1,6 +1,8 @@
 """Which endpoints are told of an event, and what goes over the wire when it is sent."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from delivery.users.states import Role
 from delivery.webhooks import envelopes, signing
 from delivery.webhooks.events import EndpointDisabled
 from delivery.webhooks.models import EVERYBODY, WebhookEndpoint
-from delivery.webhooks.queries import ADDRESSES, LISTENING
+from delivery.webhooks.queries import ADDRESSES, ANYBODY_LISTENS, LISTENING
 from delivery.webhooks.services import message
 from delivery.webhooks.states import VERIFY, EndpointStatus, is_wanted
 
@@ -35,18 +37,24 @@ _DISABLED = (
 )
 
 
-def told(fact: Change) -> list[NewMessage]:
-    """Tell each endpoint that watches this delivery and wants this type of event; the bytes are frozen here.
+def told(facts: Sequence[Change]) -> list[NewMessage]:
+    """Tell each endpoint that watches a delivery and wants this type of event; the bytes are frozen here.
 
     One that has not proved itself yet gets a row, too: it says why nothing was sent, and can be sent again.
     """
-    event = {"delivery_id": fact.delivery_id, "seq": fact.seq}
-    listening = db.session.connection().execute(LISTENING, {**event, "owner": fact.owner_id}).all()
-    if not listening:
+    events = [(fact.delivery_id, fact.seq) for fact in facts]
+    watches = [*{fact.owner_id for fact in facts}, EVERYBODY]
+    connection = db.session.connection()
+    if len(facts) > 1 and not connection.execute(ANYBODY_LISTENS, {"watches": watches}).first():
         return []
-    name = envelopes.event_type(listening[0])
-    body = envelopes.frozen(envelopes.envelope(listening[0]))
-    return [message(one, name, body=body, **event) for one in listening if is_wanted(name, one.events)]
+    listening = connection.execute(LISTENING, {"events": events, "watches": watches})
+    messages = []
+    for event, rows in groupby(listening, key=attrgetter("delivery_id", "seq")):
+        [first, *_] = endpoints = list(rows)
+        name, body = envelopes.event_type(first), envelopes.frozen(envelopes.envelope(first))
+        about = dict(zip(("delivery_id", "seq"), event, strict=True))
+        messages += [message(one, name, body=body, **about) for one in endpoints if is_wanted(name, one.events)]
+    return messages
 
 
 def compose(messages: Sequence[ClaimedMessage]) -> Mapping[UUID, Letter | Suppress]:

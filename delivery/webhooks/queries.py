@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, Uuid, and_, exists, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, exists, func, select, tuple_
 from sqlalchemy.sql.expression import bindparam, literal_column
 
 from delivery import replica
@@ -25,16 +25,25 @@ MESSAGE_BY_ID = select(OutboxMessage.__table__).where(_m.id == bindparam("id"), 
 _copies = OutboxMessage.__table__.alias("copies")
 _COPY_IS_OPEN = exists().where(_copies.c.resend_of == _m.id, _copies.c.state.in_(OPEN)).label("copy_is_open")
 _HISTORY = _events.join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
-# Who is told of an event, and what of; for an owner without endpoints one look into an index that finds nothing.
+# Who is told of events, and what of; for owners without endpoints one look into an index that finds nothing.
 LISTENING = (
     select(_e.id, _e.owner_id, _e.events, *envelopes.COLUMNS)
     .select_from(
         _endpoints.join(
-            _events, and_(_events.c.delivery_id == bindparam("delivery_id"), _events.c.seq == bindparam("seq"))
-        ).join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
+            _events, tuple_(_events.c.delivery_id, _events.c.seq).in_(bindparam("events", expanding=True))
+        ).join(
+            _deliveries,
+            and_(_deliveries.c.id == _events.c.delivery_id, _e.watches.in_([_deliveries.c.owner_id, EVERYBODY])),
+        )
     )
-    .where(_e.watches.in_([bindparam("owner", type_=Uuid()), EVERYBODY]), _e.status != literal_column("'disabled'"))
-    .order_by(_e.id)
+    .where(_e.watches.in_(bindparam("watches", expanding=True)), _e.status != literal_column("'disabled'"))
+    .order_by(_events.c.delivery_id, _events.c.seq, _e.id)
+)
+# For many events this is asked first: who has no endpoint pays for this look, and not for one at each event.
+ANYBODY_LISTENS = (
+    select(_e.id)
+    .where(_e.watches.in_(bindparam("watches", expanding=True)), _e.status != literal_column("'disabled'"))
+    .limit(1)
 )
 # What decides, when a letter is about to go, whether and where to.
 ADDRESSES = (

@@ -4,12 +4,14 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
 # What the tools say, in the order in which it is looked for.
 _KINDS = (
+    (os.EX_CONFIG, ("age: error: reading",)),  # age, of the file of a key
     (os.EX_IOERR, ("No space left", "Disk quota exceeded", "disk full", "disk is full")),
     (os.EX_NOPERM, ("authentication failed", "no password supplied", "permission denied", "must be owner")),
     (
@@ -30,6 +32,8 @@ _KINDS = (
         ),
     ),
 )
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+INTERRUPTED = 130
 
 
 class Failed(Exception):
@@ -56,8 +60,10 @@ def of_files(error: OSError) -> Failed:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a command to its end; whatever fails is one line. SIGTERM cleans up like Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run a command to its end; whatever fails is one line. What asks it to end has it clean up first."""
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     os.umask(0o077)  # what is written is about people
     try:
         main()
@@ -67,7 +73,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         failure = of_files(error)
         _end(f"{failure}", failure.code)
     except KeyboardInterrupt:
-        _end("interrupted; nothing was changed", 130)
+        _end("interrupted; nothing was changed", INTERRUPTED)
     sys.exit(0)
 
 
@@ -76,5 +82,17 @@ def _end(line: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Have signals wait that would end this process, where half a step is worse than none."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)  # who is impatient does not stop the cleaning up
     raise KeyboardInterrupt

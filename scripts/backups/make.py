@@ -21,7 +21,7 @@ the options; BACKUP_AGE_RECIPIENT or BACKUP_GPG_RECIPIENT to encrypt; PG_BIN, th
 how compose is called, `docker compose` by default.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 nothing of ours to save, 69 the database cannot be reached, 74 the disk
-is full or fails, 75 another backup is being made, 77 refused by the database or the disk, 78 settings.
+is full or fails, 75 another backup is being made, 77 refused by the database or the disk, 78 settings, 130 interrupted.
 """
 
 
@@ -33,6 +33,7 @@ def main() -> None:
     options.to.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with _alone(options.to):
+        sealing.try_out(how)
         made = _make(place, options.to, how=how)
         gone = retention.apply(options.to, newest=options.keep, daily=options.keep_daily, weekly=options.keep_weekly)
     size = sum(path.stat().st_size for path in made.iterdir())
@@ -42,19 +43,34 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    def given(name: str, usual: str) -> str:
-        return os.environ.get(name) or usual
-
     parser = argparse.ArgumentParser("backup.sh", description=ABOUT, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add("--to", metavar="FOLDER", default=given("BACKUP_DIR", "backups"), help="where backups are kept")
-    add("--keep", type=int, default=given("BACKUP_KEEP", "3"), help="how many of the newest are kept (3)")
-    add("--keep-daily", type=int, default=given("BACKUP_KEEP_DAILY", "7"), help="of how many days one (7)")
-    add("--keep-weekly", type=int, default=given("BACKUP_KEEP_WEEKLY", "4"), help="of how many weeks one (4)")
+    add("--to", metavar="FOLDER", default=os.environ.get("BACKUP_DIR") or "backups", help="where backups are kept")
+    add("--keep", type=_count, default=_set("BACKUP_KEEP", 3), help="how many of the newest are kept (3)")
+    add("--keep-daily", type=_count, default=_set("BACKUP_KEEP_DAILY", 7), help="of how many days one (7)")
+    add("--keep-weekly", type=_count, default=_set("BACKUP_KEEP_WEEKLY", 4), help="of how many weeks one (4)")
     add("--compose", action="store_true", help="what docker compose runs, not what runs on this machine")
     options = parser.parse_args()
     options.to = Path(os.environ.get("CALLED_FROM", ".")) / options.to
     return options
+
+
+def _count(text: str) -> int:
+    """Read a number of backups.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError("expected a whole number, 0 or more")
+    return int(text)
+
+
+def _set(name: str, usual: int) -> int:
+    try:
+        return _count(os.environ.get(name) or str(usual))
+    except argparse.ArgumentTypeError as error:
+        raise Failed(f"{name}: {error}", os.EX_CONFIG) from None
 
 
 @contextmanager
@@ -64,7 +80,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for left in folder.glob(".delivery-*.partial"):
-            shutil.rmtree(left)
+            shutil.rmtree(left, ignore_errors=True)  # that it cannot be deleted is no reason to make none
         yield
     except BlockingIOError:
         raise Failed(f"another backup is being made in {folder}", os.EX_TEMPFAIL) from None
@@ -95,7 +111,7 @@ def _fill(folder: Path, place: places.Place, now: datetime, *, how: str | None) 
     engine = sqlite if place.engine == "sqlite" else postgresql
     # The database first: a file that it names was written before, and so is among those that are packed later.
     database, revision, tables = engine.save(place, folder, how=how)
-    packing = place.files()
+    packing = place.files(without=folder.parent)
     files = sealing.write(folder / FILES, packing, how=how) if packing else None
     said = manifest.Manifest(
         version=manifest.own_version(),

@@ -69,12 +69,15 @@ def checked(folder: Path) -> Manifest:
     Raises:
         Failed: it is none of ours, damaged, incomplete, or newer than this code.
     """
-    _check_sums(folder)
+    sums = _checked_sums(folder)
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest = _manifest(found)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _bad(folder, "its manifest cannot be read") from None
+    for name in _members(manifest):
+        if name not in sums:
+            raise _bad(folder, f"{SUMS} does not name {name}")
     if manifest.revision not in _revisions():
         raise _bad(
             folder,
@@ -88,13 +91,17 @@ def _manifest(found: dict[str, Any]) -> Manifest:
     if found["product"] != "delivery" or found["format"] != FORMAT:
         raise ValueError
     manifest = Manifest(**found)
-    members = [manifest.database, *([manifest.files] if manifest.files else [])]
-    if any(Path(name).name != name for name in members) or manifest.sealed not in {None, *KINDS}:
+    if any(Path(name).name != name for name in _members(manifest)) or manifest.sealed not in {None, *KINDS}:
         raise ValueError
     return manifest
 
 
-def _check_sums(folder: Path) -> None:
+def _members(manifest: Manifest) -> list[str]:
+    return [manifest.database, *([manifest.files] if manifest.files else [])]
+
+
+def _checked_sums(folder: Path) -> dict[str, str]:
+    """Return the hashes of a folder's files, which are as they say."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
@@ -110,6 +117,7 @@ def _check_sums(folder: Path) -> None:
             raise _bad(folder, f"{name} is missing")
         if sha256(path) != digest:
             raise _bad(folder, f"{name} is damaged")
+    return sums
 
 
 def _revisions() -> set[str]:

@@ -4,11 +4,13 @@ Beside containers nothing but PostgreSQL's own tools in the container `db`, and 
 used; what they say flows through this process. No password is needed there, and none is put among a process's words.
 """
 
+import glob
 import os
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,22 @@ from scripts.backups.pipes import Step, flow
 NOT_FILES = (
     "./*.sqlite3*", "./valkey*", "./lock", "./secrets.env", "./erasures.jsonl", "./backups", "./.*",
 )  # fmt: skip
-_PACK = ["tar", "--create", "--gzip", *(f"--exclude={name}" for name in NOT_FILES), "."]
+# What stands beside an SQLite file under its name: SQLite's own, our queue of writers, and what restores leave.
+BESIDE = ("", "-wal", "-shm", "-journal", ".turn", "_before_*", "_restoring_*")
+_EXCEPT = [f"--exclude={name}" for name in NOT_FILES]
+_PACK = ["tar", "--create", "--gzip"]
 _UNPACK = ["tar", "--extract", "--gzip", "--no-same-owner"]
+# The list of erasures has any name; in a container its settings are known in there alone.
+_IN_CONTAINER = """
+named=$(realpath --no-symlinks --canonicalize-missing -- "${ERASURE_LIST:-$DATA_DIR/erasures.jsonl}") || exit
+real=$(realpath --canonicalize-missing -- "$named") && cd "$DATA_DIR" || exit
+here=$(pwd) there=$(pwd -P) tool=$1
+shift
+exec "$tool" --no-wildcards --exclude="./${named#"$here"/}" --exclude="./${real#"$there"/}" --wildcards "$@"
+"""
+# PostgreSQL cuts names off, without an error, after so many bytes.
+_LONGEST_NAME = 63
+_STAMP = r"\d{8}t\d{6}z"
 # What libpq reads from the environment, for what stands behind the ? of a DATABASE_URL.
 _OPTIONS = {
     "host": "PGHOST", "port": "PGPORT", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT",
@@ -38,6 +54,20 @@ class Place:
     env: Mapping[str, str] = field(default_factory=dict)
     compose: tuple[str, ...] = ()
     data_dir: Path | None = None
+    kept_out: tuple[str, ...] = ()  # patterns of whole paths
+
+    def beside(self, what: str) -> str:
+        """Return what the names of databases `restoring` and `before` this one begin with; a time follows."""
+        end = f"_{what}_"
+        if self.engine == "sqlite":
+            return self.database + end
+        room = _LONGEST_NAME - len("_restoring_20261126t030000z")
+        return self.database.encode()[:room].decode(errors="ignore") + end
+
+    def made_beside(self, what: str, names: Iterable[str]) -> list[str]:
+        """Return those of these names that beside() gave."""
+        ours = re.compile(re.escape(self.beside(what)) + _STAMP)
+        return sorted(name for name in names if ours.fullmatch(name))
 
     def tool(self, name: str, *words: str) -> Step:
         """Return one of PostgreSQL's tools, connected as the deployment's own user."""
@@ -52,21 +82,30 @@ class Place:
             return Step([*self._web(), "flask", *words], called=f"flask {words[0]}")
         return Step([sys.executable, "-m", "flask", *words], {"FLASK_APP": "wsgi:app"}, called=f"flask {words[0]}")
 
-    def files(self) -> Step | None:
-        """Return the step that packs the application's files; None: there is no folder of them."""
-        if self.compose:
-            return Step([*self._web(), "sh", "-c", 'cd "$DATA_DIR" && exec "$0" "$@"', *_PACK])
-        if self.data_dir is None or not self.data_dir.is_dir():
+    def files(self, *, without: Path) -> Step | None:
+        """Return the step that packs the application's files, without the folder of backups; None: there are none."""
+        if not self.compose and (self.data_dir is None or not self.data_dir.is_dir()):
             return None
-        return Step([_PACK[0], f"--directory={self.data_dir}", *_PACK[1:]])
+        return self._tar(_PACK, ".", without=without)
 
     def put_files(self) -> Step:
-        """Return the step that unpacks them: each replaces what has its name, and others stay."""
+        """Return the step that unpacks them: each replaces what has its name, and others stay.
+
+        What is no file of the application stays, too, though an archive of an earlier version holds it.
+        """
+        if self.data_dir is not None:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        return self._tar(_UNPACK)
+
+    def _tar(self, words: list[str], *more: str, without: Path | None = None) -> Step:
+        tool, *options = words
         if self.compose:
-            return Step([*self._web(), "sh", "-c", 'cd "$DATA_DIR" && exec "$0" "$@"', *_UNPACK])
+            return Step([*self._web(), "sh", "-c", _IN_CONTAINER, "sh", tool, *options, *_EXCEPT, *more], called=tool)
         assert self.data_dir is not None  # noqa: S101  of a machine of its own it is known
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        return Step([_UNPACK[0], f"--directory={self.data_dir}", *_UNPACK[1:]])
+        roots = {f"{root}/" for root in _both_names(self.data_dir)}
+        out = [*self.kept_out, *(_both_names(without) if without else [])]
+        inside = {f"--exclude=./{path.removeprefix(root)}" for path in out for root in roots if path.startswith(root)}
+        return Step([tool, f"--directory={self.data_dir}", *options, *_EXCEPT, *sorted(inside), *more])
 
     def _web(self) -> list[str]:
         return [*self.compose, "run", "--rm", "-T", "--no-deps", "web"]
@@ -95,10 +134,17 @@ def _machine() -> Place:
     from config import Config  # noqa: PLC0415  the same
 
     config = Config.load_or_exit()
-    url = make_url(config.DATABASE_URL)
+    url, out = make_url(config.DATABASE_URL), _both_names(config.ERASURE_LIST)
     if url.get_backend_name() == "sqlite":
-        return Place("sqlite", str(Path(url.database or "").absolute()), data_dir=config.DATA_DIR)
-    return Place("postgresql", url.database or "", _libpq(url), data_dir=config.DATA_DIR)
+        path = Path(url.database or "")
+        out += [name + end for name in _both_names(path) for end in BESIDE]
+        return Place("sqlite", str(path.resolve()), data_dir=config.DATA_DIR, kept_out=tuple(out))
+    return Place("postgresql", url.database or "", _libpq(url), data_dir=config.DATA_DIR, kept_out=tuple(out))
+
+
+def _both_names(path: Path) -> list[str]:
+    """Return a path as it is named and as it really is, as patterns of tar that mean nothing else."""
+    return [glob.escape(str(one).replace("\\", r"\\")) for one in (path.absolute(), path.resolve())]
 
 
 def _libpq(url: Any) -> dict[str, str]:

@@ -15,6 +15,8 @@ from scripts.backups.sessions import Session, literal, name
 DUMP = "database.dump"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1;"
 _ZSTD_SINCE = 16
+_READ_ONLY = "default_transaction_read_only"
+_PATIENCE = 5000  # milliseconds until a connection that is ended has gone
 # What restoring may keep busy; more than one job needs a file that can be read at several places at once.
 _JOBS = min(4, os.cpu_count() or 1)
 
@@ -63,6 +65,38 @@ def check(place: Place, folder: Path, manifest: Manifest) -> None:
     """
     with (folder / manifest.database).open("rb") as file:
         flow(*sealing.opened(manifest.sealed), place.tool("pg_restore", "--list"), source=file)
+
+
+@contextmanager
+def locked(place: Place) -> Iterator[None]:
+    """Let nobody else restore this database meanwhile.
+
+    Raises:
+        Failed: somebody does.
+    """
+    with Session(place, "postgres") as session:
+        # Of a transaction: a pooler would give a session's lock to whoever comes next.
+        session.ask("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0;")
+        key = f"hashtext('delivery restore'), hashtext({literal(place.beside('restoring'))})"
+        if session.ask(f"SELECT pg_try_advisory_xact_lock({key});") != ["t"]:
+            raise Failed(f"another restore into {place.database} is running", os.EX_TEMPFAIL)
+        yield
+
+
+def clear(place: Place) -> list[str]:
+    """Take away what a restore that was killed has left; returns a line for each thing."""
+    with Session(place, "postgres") as session:
+        left = place.made_beside("restoring", session.ask("SELECT datname FROM pg_database;"))
+        told = [f"{place.database} takes writes again" for _ in left[:1] if session.ask(_shut(place.database))]
+        if told:
+            _open(session, place.database)
+        for database in left:
+            if session.ask(f"{_others(database)};"):
+                told.append(f"{database} is left alone, for somebody is connected to it")
+            else:
+                session.ask(f"DROP DATABASE {name(database)};")
+                told.append(f"{database} is dropped")
+    return told
 
 
 def is_in_use(place: Place) -> bool | None:
@@ -115,15 +149,15 @@ def drop(place: Place, database: str) -> None:
 @contextmanager
 def read_only(place: Place) -> Iterator[None]:
     """Have nothing written to the database from here on; undone when what follows fails."""
-    quoted = name(place.database)
-    with Session(place, "postgres") as session:
-        session.ask(f"ALTER DATABASE {quoted} SET default_transaction_read_only = on;")
-        session.ask(_others_end(place.database))
-        try:
-            yield
-        except BaseException:
-            session.ask(f"ALTER DATABASE {quoted} RESET default_transaction_read_only;")
-            raise
+    try:
+        with Session(place, "postgres") as session:
+            session.ask(f"ALTER DATABASE {name(place.database)} SET {_READ_ONLY} = on;")
+            session.ask(_others_end(place.database))
+        yield
+    except BaseException:
+        with Session(place, "postgres") as session:
+            _open(session, place.database)
+        raise
 
 
 def swap(place: Place, *, new: str, old: str | None) -> None:
@@ -139,7 +173,8 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
             session.ask(
                 f"BEGIN; ALTER DATABASE {current} RENAME TO {name(old)};"
                 f" ALTER DATABASE {name(new)} RENAME TO {current};"
-                f" ALTER DATABASE {name(old)} ALLOW_CONNECTIONS true; COMMIT;"
+                f" ALTER DATABASE {name(old)} ALLOW_CONNECTIONS true;"
+                f" ALTER DATABASE {name(old)} RESET {_READ_ONLY}; COMMIT;"
             )
         except BaseException:
             with Session(place, "postgres") as another:
@@ -147,5 +182,26 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
             raise
 
 
+def _shut(database: str) -> str:
+    """Return the question whether a restore has left a database as nobody can write to it."""
+    return (
+        "SELECT 1 FROM pg_database LEFT JOIN pg_db_role_setting ON setdatabase = pg_database.oid AND setrole = 0"  # noqa: S608
+        f" WHERE datname = {literal(database)} AND (NOT datallowconn OR '{_READ_ONLY}=on' = ANY (setconfig));"
+    )
+
+
+def _open(session: Session, database: str) -> None:
+    """Let everybody write again; who connected meanwhile could not for as long as the connection lasts, so it ends."""
+    session.ask(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
+    session.ask(f"ALTER DATABASE {name(database)} RESET {_READ_ONLY};")
+    session.ask(_others_end(database))
+
+
+def _others(database: str, *, what: str = "1") -> str:
+    # PostgreSQL's own, such as autovacuum, are not ours to end, and in nobody's way.
+    named = f"datname = {literal(database)} AND backend_type = 'client backend'"
+    return f"SELECT {what} FROM pg_stat_activity WHERE {named}"  # noqa: S608
+
+
 def _others_end(database: str) -> str:
-    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(database)};"  # noqa: S608
+    return _others(database, what=f"pg_terminate_backend(pid, {_PATIENCE})") + ";"

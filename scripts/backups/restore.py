@@ -26,7 +26,7 @@ PG_BIN, COMPOSE as in backup.sh.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 no backup that can be restored, 69 the database cannot be reached, 73
 there is something in the database and --replace is not given, 74 the disk is full or fails, 75 the database is in use,
-77 refused by the database or the disk, 78 settings.
+or another restore is running, 77 refused by the database or the disk, 78 settings, 130 interrupted.
 """
 
 
@@ -44,12 +44,15 @@ def main() -> None:
     _say(f"{folder} is whole: version {found.version}, {found.created_at}, {sum(found.tables.values())} rows.")
     if options.check:
         return
-    in_use = engine.is_in_use(place)
-    if in_use and not options.replace:
-        raise Failed(
-            f"there are rows in {place.database}: give --replace to put the backup in its place", os.EX_CANTCREAT
-        )
-    _restore(engine, place, folder, found, is_there=in_use is not None, without_erasures=options.without_erasures)
+    with engine.locked(place):
+        for line in engine.clear(place):
+            _say(f"A restore was killed here: {line}.")
+        in_use = engine.is_in_use(place)
+        if in_use and not options.replace:
+            raise Failed(
+                f"there are rows in {place.database}: give --replace to put the backup in its place", os.EX_CANTCREAT
+            )
+        _restore(engine, place, folder, found, is_there=in_use is not None, without_erasures=options.without_erasures)
 
 
 def _options() -> argparse.Namespace:
@@ -75,18 +78,26 @@ def _restore(
     engine: ModuleType, place: Place, folder: Path, found: Manifest, *, is_there: bool, without_erasures: bool
 ) -> None:
     began, stamp = time.monotonic(), datetime.now(UTC).strftime(retention.STAMP).lower()
-    new, old = f"{place.database}_restoring_{stamp}", f"{place.database}_before_{stamp}" if is_there else None
-    with _dropped_when_in_vain(engine, place, new):
-        engine.load(place, folder, found, into=new)
-        # Whoever asks to be forgotten from here on is told that it cannot be done now, and not forgotten about.
-        with engine.read_only(place) if is_there else nullcontext():
-            _prepare(place, new, found, without_erasures=without_erasures)
-            _put_files(place, folder, found)
-            engine.swap(place, new=new, old=old)
+    new, old = place.beside("restoring") + stamp, place.beside("before") + stamp if is_there else None
+    done = False
+    try:
+        with _dropped_when_in_vain(engine, place, new):
+            engine.load(place, folder, found, into=new)
+            # Whoever asks to be forgotten from here on is told that it cannot be done now, and not forgotten about.
+            with engine.read_only(place) if is_there else nullcontext():
+                _prepare(place, new, found, without_erasures=without_erasures)
+                with failures.undisturbed():
+                    engine.swap(place, new=new, old=old)
+                    done = True
+        # Last: until here nothing of the deployment has changed, and afterwards no row can be lost.
+        _put_files(place, folder, found)
+    except (Failed, OSError, KeyboardInterrupt) as error:
+        if done:
+            raise _without_files(error, place, old) from error
+        raise
     seconds = time.monotonic() - began
     _say(f"Restored {found.created_at} into {place.database} in {seconds:.1f} s.")
-    if old:
-        _say(f"What was there before is kept as {old}: delete it when all is well.")
+    _say_kept(old)
     _say("Messages are held: look at them, then `flask notifications release --keep-back`.")
 
 
@@ -100,7 +111,7 @@ def _dropped_when_in_vain(engine: ModuleType, place: Place, new: str) -> Iterato
 
 
 def _prepare(place: Place, new: str, found: Manifest, *, without_erasures: bool) -> None:
-    words = ["restored", "--database", new, "--reason", f"restored from the backup of {found.created_at}"]
+    words = ["restored", "--yes", "--database", new, "--reason", f"restored from the backup of {found.created_at}"]
     words += ["--without-erasures"] if without_erasures else []
     flow(place.flask(*words), sink=lambda chunk: _say(chunk.decode(errors="replace").rstrip()))
 
@@ -109,6 +120,23 @@ def _put_files(place: Place, folder: Path, found: Manifest) -> None:
     if found.files:
         with (folder / found.files).open("rb") as file:
             flow(*sealing.opened(found.sealed), place.put_files(), source=file)
+
+
+def _without_files(error: BaseException, place: Place, old: str | None) -> Failed:
+    """Return what it means that the database was restored, and what followed failed."""
+    failure = failures.of_files(error) if isinstance(error, OSError) else error
+    code, why = (failure.code, str(failure)) if isinstance(failure, Failed) else (failures.INTERRUPTED, "interrupted")
+    _say_kept(old)
+    return Failed(
+        f"the database {place.database} is restored, but not all files are ({why}): unpack files.tar.gz into DATA_DIR,"
+        " or run this again with --replace; messages are held",
+        code,
+    )
+
+
+def _say_kept(old: str | None) -> None:
+    if old:
+        _say(f"What was there before is kept as {old}: delete it when all is well.")
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,10 @@ _NAME = re.compile(r"delivery-(\d{8}T\d{6}Z)")
 def made_at(name: str) -> datetime | None:
     """Return when a backup of this name was made; None: it is the name of something else."""
     match = _NAME.fullmatch(name)
-    return datetime.strptime(match[1], STAMP) if match else None  # noqa: DTZ007  the Z is in it
+    try:
+        return datetime.strptime(match[1], STAMP) if match else None  # noqa: DTZ007  the Z is in it
+    except ValueError:  # a name by hand, of no day that there is
+        return None
 
 
 def surplus(names: Sequence[str], *, newest: int, daily: int, weekly: int) -> list[str]:
@@ -31,8 +34,9 @@ def surplus(names: Sequence[str], *, newest: int, daily: int, weekly: int) -> li
 
 
 def apply(folder: Path, *, newest: int, daily: int, weekly: int) -> list[str]:
-    """Delete what is surplus and return its names; a folder without a manifest is none of ours and stays."""
-    names = [path.name for path in folder.iterdir() if (path / MANIFEST).is_file() and (path / SUMS).is_file()]
+    """Delete what is surplus and return its names; what is none of ours stays, and so does a link."""
+    found = [path for path in folder.iterdir() if (path / MANIFEST).is_file() and (path / SUMS).is_file()]
+    names = [path.name for path in found if not path.is_symlink()]
     gone = surplus(names, newest=newest, daily=daily, weekly=weekly)
     for name in gone:
         # Not half a backup under its own name, should this be interrupted.

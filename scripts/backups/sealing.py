@@ -33,6 +33,22 @@ def sealed(how: str | None) -> list[Step]:
     return []
 
 
+def try_out(how: str | None) -> None:
+    """Encrypt nothing, before there is work to lose.
+
+    Raises:
+        Failed: the tool is not there, or takes the recipient for none.
+    """
+    if how is None:
+        return
+    try:
+        flow(*sealed(how))
+    except Failed as failure:
+        if failure.code == os.EX_UNAVAILABLE:
+            raise
+        raise Failed(f"BACKUP_{how.upper()}_RECIPIENT is none: {failure}", os.EX_CONFIG) from None
+
+
 def opened(how: str | None) -> list[Step]:
     """Return the step that decrypts, if any.
 

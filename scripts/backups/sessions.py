@@ -26,6 +26,7 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            process_group=0,  # Ctrl-C is for us, who clean up by it
         )
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """An SQLite database: copied at one moment, compressed, and put back in one step."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -9,12 +10,21 @@ from pathlib import Path
 
 from scripts.backups import sealing
 from scripts.backups.failures import Failed
-from scripts.backups.manifest import Manifest
+from scripts.backups.manifest import Manifest, keep_names
 from scripts.backups.pipes import Step, flow
 from scripts.backups.places import Place
 
 FILE = "database.sqlite3.gz"
 WAIT_SECONDS = 30
+# Without full-text tables and what they are made of: they hold what other tables hold, and are never empty.
+_TABLES = r"""
+    SELECT name FROM sqlite_schema AS t
+    WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND NOT EXISTS (
+        SELECT 1 FROM sqlite_schema AS v
+        WHERE v.sql LIKE 'CREATE VIRTUAL TABLE%' AND (t.name = v.name OR instr(t.name, v.name || '_') = 1)
+    )
+    ORDER BY name
+"""
 
 
 def save(place: Place, folder: Path, *, how: str | None) -> tuple[str, str, dict[str, int]]:
@@ -46,8 +56,7 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
 
 def contents(connection: sqlite3.Connection) -> tuple[str | None, dict[str, int]]:
     """Return the schema's revision, None where there is none, and the rows of each table."""
-    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-    names = [row[0] for row in connection.execute(query)]
+    names = [row[0] for row in connection.execute(_TABLES)]
     counts = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
     if "alembic_version" not in names:
         return None, counts
@@ -63,6 +72,39 @@ def check(_place: Place, folder: Path, manifest: Manifest) -> None:
     """
     with (folder / manifest.database).open("rb") as file:
         flow(*sealing.opened(manifest.sealed), Step(["gzip", "--test"]), source=file)
+
+
+@contextmanager
+def locked(place: Place) -> Iterator[None]:
+    """Let nobody else restore into this folder meanwhile, which need not be there yet.
+
+    Raises:
+        Failed: somebody does.
+    """
+    folder = Path(place.database).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Failed(f"another restore into {folder} is running", os.EX_TEMPFAIL) from None
+    finally:
+        os.close(descriptor)
+
+
+def clear(place: Place) -> list[str]:
+    """Take away what a restore that was killed has left; returns a line for each thing."""
+    path, told = Path(place.database), []
+    names = [str(one) for one in path.parent.iterdir()]
+    for left in place.made_beside("restoring", names):
+        drop(place, left)
+        told.append(f"{left} is deleted")
+    for before in map(Path, place.made_beside("before", names)):
+        if path.exists() and before.samefile(path):  # killed between the two names
+            before.unlink()
+            told.append(f"{before}, a second name of the database, is deleted")
+    return told
 
 
 def is_in_use(place: Place) -> bool | None:
@@ -93,7 +135,7 @@ def load(_place: Place, folder: Path, manifest: Manifest, *, into: str) -> None:
 
 def drop(_place: Place, database: str) -> None:
     """Delete a file that was restored in vain."""
-    for suffix in ("", "-wal", "-shm", ".turn"):
+    for suffix in ("", "-wal", "-shm", "-journal", ".turn"):
         Path(database + suffix).unlink(missing_ok=True)
 
 
@@ -125,6 +167,9 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
     if old is not None:
         _alone(place)
         shutil.copystat(place.database, new)
+        owner = Path(place.database).stat()
+        os.chown(new, owner.st_uid, owner.st_gid)
         os.link(place.database, old)  # it is never without a name
     Path(new).replace(place.database)
     Path(f"{new}.turn").unlink(missing_ok=True)
+    keep_names(Path(place.database).parent)

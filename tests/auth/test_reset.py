@@ -214,7 +214,10 @@ def test_a_reset_forgives_failed_logins(app, client, ada):
 
 def test_api_keys_end_only_when_it_is_asked_for(app, client, ada, monkeypatch):
     ended = []
-    reactions = {**app.extensions["delivery.reactions"], ApiKeysRevoked: [lambda fact: ended.append(str(fact.user_id))]}
+    reactions = {
+        **app.extensions["delivery.reactions"],
+        ApiKeysRevoked: [lambda facts: ended.extend(str(fact.user_id) for fact in facts)],
+    }
     monkeypatch.setitem(app.extensions, "delivery.reactions", reactions)
     for asked in (False, True):
         token = link_token(app, ADDRESS, Purpose.RESET_PASSWORD)

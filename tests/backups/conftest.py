@@ -22,8 +22,9 @@ KEYS = {"SECRET_KEY": "s" * 20 + "ecret" * 3, "JWT_SECRET_KEY": "j" * 20 + "ecre
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def site(request, tmp_path, redis_server, monkeypatch):
-    """A migrated, empty deployment (Site) on either database."""
-    url = f"sqlite:///{tmp_path}/data/delivery.sqlite3"
+    """A migrated, empty deployment (Site) on either database; `sqlite:NAME` names the file."""
+    _, _, file = request.param.partition(":")
+    url = f"sqlite:///{tmp_path}/data/{file or 'delivery.sqlite3'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("new_postgres_database")()
     with_site = Site(url, tmp_path, redis_server.url, monkeypatch)

@@ -130,7 +130,7 @@ def make_fit(site, data):
     """What every restored database needs, whichever way it was restored."""
     (Path(data) / "erasures.jsonl").touch()
     environ = {**os.environ, **site, "DATA_DIR": data, "FLASK_APP": "wsgi:app"}
-    subprocess.run([sys.executable, "-m", "flask", "restored"], check=True, env=environ)
+    subprocess.run([sys.executable, "-m", "flask", "restored", "--yes"], check=True, env=environ)
 
 
 if __name__ == "__main__":

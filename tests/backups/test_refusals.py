@@ -28,6 +28,12 @@ def sums(backup):
     (backup / "SHA256SUMS").write_text("".join(lines))
 
 
+def unnamed(backup, which):
+    """As SHA256SUMS is after somebody has cut a line off, and the file may be anything."""
+    path = backup / "SHA256SUMS"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if which not in line))
+
+
 def database(backup):
     return next(backup.glob("database.*"))
 
@@ -56,6 +62,8 @@ SPOILT = (
     (lambda backup: (backup / "manifest.json").unlink(), "manifest.json is missing"),
     (lambda backup: (backup / "SHA256SUMS").unlink(), "it has no SHA256SUMS"),
     (lambda backup: (backup / "SHA256SUMS").write_bytes(b"\xff\x00"), "cannot be read"),
+    (lambda backup: unnamed(backup, "database."), "SHA256SUMS does not name database."),
+    (lambda backup: unnamed(backup, "files.tar.gz"), "SHA256SUMS does not name files.tar.gz"),
     (lambda backup: edit(backup, revision="from_the_future", version="9.9"), "use the code that made it, or newer"),
     (lambda backup: edit(backup, product="another"), "its manifest cannot be read"),
     (lambda backup: edit(backup, format=2), "its manifest cannot be read"),
@@ -158,6 +166,21 @@ def test_settings_that_make_no_sense_are_refused(site):
     with pytest.raises(Failed, match="not both") as failure:
         site.backup()
     assert failure.value.code == os.EX_CONFIG
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("count", ["abc", "-1", "1.5", "٣"])
+def test_a_number_of_backups_that_is_none_is_refused(site, count, capsys):
+    site.patch.setenv("BACKUP_KEEP_DAILY", count)
+    with pytest.raises(Failed, match="BACKUP_KEEP_DAILY: expected a whole number, 0 or more") as failure:
+        site.backup()
+    assert failure.value.code == os.EX_CONFIG
+    site.patch.delenv("BACKUP_KEEP_DAILY")
+    with pytest.raises(SystemExit) as wrong:
+        site.backup(f"--keep={count}")
+    assert wrong.value.code == 2
+    assert "argument --keep: expected a whole number" in capsys.readouterr().err
+    assert not site.backups.exists()
 
 
 def test_nobody_else_reads_a_backup_and_no_key_is_in_it(site):

@@ -40,9 +40,13 @@ def test_what_is_not_ours_stays(tmp_path):
         (tmp_path / name / "manifest.json").touch()
         (tmp_path / name / "SHA256SUMS").touch()
     (tmp_path / "delivery-20190101T000000Z").mkdir()  # without a manifest
+    (tmp_path / "delivery-20261399T250000Z").mkdir()  # by hand, of no day that there is
+    (tmp_path / "delivery-20180101T000000Z").symlink_to("delivery-20210101T000000Z")
+    for name in ("manifest.json", "SHA256SUMS"):
+        (tmp_path / "delivery-20261399T250000Z" / name).touch()
     gone = retention.apply(tmp_path, newest=1, daily=0, weekly=0)
     assert gone == ["delivery-20200101T000000Z"]
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)

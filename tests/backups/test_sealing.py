@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from scripts.backups.failures import Failed
 from tests.servers.folders import short_folder
 
 on_one = pytest.mark.parametrize("site", ["postgresql"], indirect=True)
@@ -56,6 +57,10 @@ def test_by_age(site, tmp_path, monkeypatch):
     backup = sealed(site, "age")
     line, code = site.refuses(backup, "--replace")
     assert ("BACKUP_AGE_IDENTITY" in line, code) == (True, os.EX_CONFIG)
+    for key_file in (tmp_path / "missing", tmp_path):
+        monkeypatch.setenv("BACKUP_AGE_IDENTITY", str(key_file))
+        line, code = site.refuses(backup, "--replace")
+        assert ("error: reading" in line, code) == (True, os.EX_CONFIG)
     other = tmp_path / "other.txt"
     subprocess.run(["age-keygen", "-o", other], check=True, capture_output=True)
     monkeypatch.setenv("BACKUP_AGE_IDENTITY", str(other))
@@ -65,8 +70,11 @@ def test_by_age(site, tmp_path, monkeypatch):
 
 
 @on_one
-def test_a_recipient_without_a_key_makes_no_backup(site, gpg, monkeypatch):
-    monkeypatch.setenv("BACKUP_GPG_RECIPIENT", "nobody@example.com")
-    with pytest.raises(Exception, match="gpg: "):
+@pytest.mark.parametrize("kind", ["gpg", "age"])
+def test_a_recipient_that_is_none_makes_no_backup(site, gpg, monkeypatch, kind):
+    if not shutil.which(kind):
+        pytest.skip(f"{kind} is not installed")
+    monkeypatch.setenv(f"BACKUP_{kind.upper()}_RECIPIENT", "nobody@example.com")
+    with pytest.raises(Failed, match=f"BACKUP_{kind.upper()}_RECIPIENT is none: {kind}: ") as failure:
         site.backup()
-    assert site.kept() == []
+    assert (site.kept(), failure.value.code) == ([], os.EX_CONFIG)

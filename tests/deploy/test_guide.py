@@ -27,6 +27,10 @@ PROGRAMS = {
     "git",
     "cp",
     "chmod",
+    "chown",
+    "createdb",
+    "createuser",
+    "nginx",
     "cd",
     "set",
     ".",
@@ -46,7 +50,8 @@ def commands():
             for part in re.split(r" && ", line):
                 words = shlex.split(part, comments=True)
                 if words:
-                    yield tuple(words[1:] if words[0] == "sudo" else words)
+                    as_another = 2 if words[:2] == ["sudo", "-u"] else 0
+                    yield tuple(words[1 + as_another :] if words[0] == "sudo" else words)
 
 
 COMMANDS = sorted(set(commands()))

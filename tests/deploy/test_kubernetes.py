@@ -66,15 +66,45 @@ def test_every_setting_is_one():
 
 
 @on_sqlite
-def test_probes_ask_what_answers_and_name_a_trusted_host(app, client):
+def test_probes_ask_what_answers_by_the_address_of_the_pod(client):
     [container] = by_kind("Deployment")["delivery-web"]["template"]["spec"]["containers"]
-    [values] = [each["data"] for _, each in OBJECTS if each["kind"] == "ConfigMap"]
-    paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    asked = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    paths = {name: each["path"] for name, each in asked.items()}
     assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
-    for name, path in paths.items():
-        assert client.get(path).status_code in {200, 503}
-        [header] = container[name]["httpGet"]["httpHeaders"]
-        assert header == {"name": "Host", "value": values["TRUSTED_HOSTS"]}
+    for each in asked.values():
+        assert each.keys() == {"path", "port"}
+        assert client.get(each["path"], headers={"Host": "10.42.0.17:8000"}).status_code in {200, 503}
+
+
+def is_public(path):
+    """Whether the ingress lets a path through, as Kubernetes defines its two types."""
+    [rule] = by_kind("Ingress")["delivery"]["rules"]
+    return any(
+        path == each["path"] or (each["pathType"] == "Prefix" and path.startswith(f"{each['path']}/"))
+        for each in rule["http"]["paths"]
+    )
+
+
+@on_sqlite
+def test_all_that_is_for_the_public_gets_through_the_ingress(app):
+    inside = {rule.rule for rule in app.url_map.iter_rules() if not is_public(rule.rule)}
+    assert inside == {"/metrics", "/static/<path:filename>"}  # of the second there is nothing
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/%6detrics", "/METRICS", "/./metrics", "/"])
+def test_metrics_do_not_get_through_the_ingress(path):
+    assert not is_public(path)
+
+
+def test_prometheus_finds_every_pod_by_a_name_that_stands_for_all_of_them():
+    service, pods = by_kind("Service")["delivery-web-pods"], by_kind("Deployment")["delivery-web"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    assert service["selector"] == pods["selector"]["matchLabels"]
+    [job] = yaml.safe_load(Path("deploy/monitoring/prometheus.yml").read_text())["scrape_configs"]
+    [found] = job["dns_sd_configs"]
+    [container] = pods["template"]["spec"]["containers"]
+    assert found["type"] == "A"
+    assert [found["port"]] == [each["containerPort"] for each in container["ports"]]
 
 
 def test_whatever_serves_or_sends_has_a_budget_for_disruptions():

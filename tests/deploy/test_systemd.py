@@ -1,10 +1,12 @@
 """deploy/systemd: units that systemd itself finds nothing wrong with, and that run what there is."""
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from delivery.ops.worker import STOP_SECONDS
@@ -50,6 +52,27 @@ def test_a_service_runs_what_there_is(app, service):
     [program, *words] = re.search(r"(?m)^ExecStart=(.+)$", service.read_text())[1].split()
     assert Path(program).name in {"gunicorn", "flask"}
     assert not words or words[0] in app.cli.commands
+
+
+def directives(service):
+    """{name: value} of a unit."""
+    return dict(re.findall(r"(?m)^(\w+)=(.*)$", service.read_text()))
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda path: path.stem)
+def test_what_a_person_must_mend_is_not_tried_again_and_the_rest_is(service):
+    """Not a schema that is older than the code (EX_TEMPFAIL): its migration comes."""
+    given = directives(service)
+    assert given["Restart"] == "always"
+    assert given["RestartPreventExitStatus"] == f"{click.UsageError.exit_code} {os.EX_CONFIG}"
+
+
+def test_only_the_api_gives_up_for_whoever_connects_would_start_it_for_ever():
+    limits = {
+        path.stem: (directives(path)["StartLimitIntervalSec"], directives(path).get("StartLimitBurst"))
+        for path in SERVICES
+    }
+    assert limits == {"delivery-cron": ("0", None), "delivery-worker": ("0", None), "delivery-web": ("60", "10")}
 
 
 def test_a_worker_has_time_to_end_in_peace():

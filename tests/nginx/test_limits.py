@@ -63,6 +63,24 @@ def test_the_limit_of_passwords_leaves_the_rest_alone_and_is_not_passed_by_writi
         assert statuses(alone, path, 60)[429] > 0, path
 
 
+def test_a_file_may_be_larger_than_any_other_body(alone):
+    """Refused at once or let through, by its length alone; 502: to a container that is not there."""
+    assert alone.ask("POST", "/api/imports", body=b"x" * 3_000_000)[0] == 502
+    head = "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n"
+    for path, length in (("/api/imports", 40_000_000), ("/api/imports/x", 3_000_000), ("/api/deliveries", 3_000_000)):
+        assert " 413 " in alone.raw(head.format(path, length))
+
+
+def test_few_files_come_in_at_once_and_looking_is_not_counted(alone):
+    head = "POST /api/imports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n\r\nx"
+    with contextlib.ExitStack() as slow:
+        for _ in range(5):
+            one = slow.enter_context(socket.create_connection(("127.0.0.1", alone.port), timeout=20))
+            one.sendall(head.encode())
+        wait_until(lambda: alone.ask("POST", "/api/imports", body=b"x")[0] == 429, what="five uploads")
+        assert alone.ask("GET", "/api/imports")[0] == 502
+
+
 def test_known_addresses_are_not_counted():
     with front(changes={"#10.20.30.40/32 1;": "127.0.0.1/32 1;"}) as it:
         assert statuses(it, "/api/auth/login", 100) == {200: 100}

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy import insert, select, update
 
 from delivery import jobs, notifications
-from delivery.database import db, now, transaction
+from delivery.database import db, new_id, now, transaction
 from delivery.deliveries.models import Delivery, DeliveryEvent
 from delivery.notifications.channels import Letter
 from delivery.notifications.channels.memory import MemoryTransport
@@ -121,7 +121,7 @@ def delivery_id(app):
         user = User(name="Ada", email="ada@shop.example", password_hash="-", created_at=now(), updated_at=now())
         session.add(user)
         session.flush()
-        identity = uuid.uuid4()
+        identity = new_id()
         given = {"id": identity, "owner_id": user.id, "tracking_number": "0123456789ABC", "item_name": "Bicycle"}
         given |= {"status": "picked_up", "recipient_name": "Grace", "recipient_email": "grace@home.example"}
         given |= {"destination": {}, "requirements": {}, "version": 3, "created_at": now(), "updated_at": now()}

@@ -62,5 +62,5 @@ def test_an_upgrade_of_a_database_that_is_not_there_is_one_line(tmp_path):
     result = run(app, "db", "upgrade")
     close(app)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert result.stderr.startswith("Error: the database does not do: connection failed")
+    assert result.stderr.startswith("Error: the database cannot be used: connection failed")
     assert "hidden" not in result.stderr

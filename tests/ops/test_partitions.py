@@ -2,15 +2,15 @@
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from delivery.app import create_app
 from delivery.database import db, new_id, transaction
 from delivery.deliveries import numbering
-from delivery.ops import partitions
+from delivery.ops import months, partitions
 from tests.commands import run
-from tests.conftest import close, migrate, settings
+from tests.conftest import close, settings
 from tests.factories import People
 
 DUMP = "SELECT md5(string_agg(t::text, E'\\n' ORDER BY delivery_id, seq)) FROM delivery_events t"
@@ -27,18 +27,10 @@ ABOUT = {
 }
 
 
-@pytest.fixture(scope="module")
-def template(postgres, tmp_path_factory):
-    """A migrated database that nobody is connected to."""
-    with postgres.database() as url:
-        migrate(tmp_path_factory.mktemp("template"), DATABASE_URL=url)
-        yield make_url(url).database
-
-
 @pytest.fixture
-def app(new_postgres_database, template, redis_server, tmp_path):
+def app(new_postgres_database, migrated, redis_server, tmp_path):
     """An app on a database of its own: a split table does not become whole again."""
-    url = new_postgres_database(template=template)
+    url = new_postgres_database(template=migrated)
     app = create_app(settings(tmp_path, DATABASE_URL=url, REDIS_URL=redis_server.url))
     yield app
     close(app)
@@ -109,7 +101,7 @@ def test_history_cannot_be_rewritten_by_any_name(app):
 def test_only_the_month_of_a_delivery_is_read(app):
     assert run(app, "partitions", "create").exit_code == 0
     with app.app_context():
-        assert len(partitions._partitions(db.session())) == partitions.AHEAD_MONTHS + 2
+        assert len(months.partitions(db.session(), "delivery_events")) == months.AHEAD_MONTHS + 2
         db.session.remove()
     plan = values(app, f"EXPLAIN SELECT * FROM delivery_events WHERE delivery_id = '{new_id()}'")
     assert sum("delivery_events_" in line and "Scan" in line for line in plan) == 1, plan
@@ -124,7 +116,7 @@ def test_the_months_to_come_are_made_by_cron_and_empty_ones_can_be_dropped(app, 
     names = values(
         app, "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'delivery_events'::regclass"
     )
-    assert len(names) >= partitions.AHEAD_MONTHS + 3
+    assert len(names) >= months.AHEAD_MONTHS + 3
     last = [name for name in names if name[-1].isdigit()][-1]
     # The new one holds what the others hold.
     with pytest.raises(IntegrityError):

@@ -1,6 +1,7 @@
 """`flask ops status`: one screen, true, and an exit code that a script can go by."""
 
 import json
+import re
 
 import pytest
 from rq import Worker
@@ -61,6 +62,15 @@ def test_what_waits_and_what_was_given_up_needs_a_hand(running, travel):
     said = run(running, "ops", "status").stdout
     assert "warn  unsent          1 dead" in said
     assert "-> see `flask notifications resend" in said
+
+
+def test_a_hold_is_seen_and_needs_a_hand_until_it_is_released(running):
+    assert run(running, "notifications", "hold", "--reason", "audit of the mails").exit_code == 0
+    result = run(running, "ops", "status")
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^warn  hold +nothing is sent since .+: audit of the mails  -> see", result.stdout)
+    assert run(running, "notifications", "release").exit_code == 0
+    assert run(running, "ops", "status").exit_code == 0
 
 
 @on_sqlite

@@ -178,4 +178,4 @@ def test_an_unwritable_folder_is_one_clear_line(up, tmp_path):
 def test_a_database_that_is_none_is_one_clear_line(up, tmp_path):
     (tmp_path / "notes.txt").write_text("These are notes, and nothing that SQLite could read." * 100)
     line = refusal(up(DATABASE_URL=f"sqlite:///{tmp_path}/notes.txt"))
-    assert line == "flask up: the database does not do: (sqlite3.DatabaseError) file is not a database"
+    assert line == "flask up: the database cannot be used: (sqlite3.DatabaseError) file is not a database"

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import METRICS_TOKEN
 from tests.web.answers import problem
 
 IDS = {
@@ -107,6 +108,43 @@ def test_only_the_listed_hosts_are_served(make_app):
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
     for host in ("localhost", "example.org", "shop.example.evil"):
         problem(client.get("/healthz", headers={"Host": host}), 400)
+
+
+ADDRESSES = ["10.0.3.7", "10.0.3.7:8000", "[2001:db8::7]:8000", "[::1]", "127.0.0.1:8000"]
+NO_ADDRESSES = [
+    "10.0.3.7.evil.example",
+    "web:8000",
+    "[evil]",
+    "10.0.3",
+    "10.0.3.7:",
+    "10.0.3.7:8000:1",
+    "[10.0.3.7",
+    "",
+]
+
+
+@pytest.mark.parametrize("host", ADDRESSES)
+def test_whoever_watches_asks_by_address(make_app, host):
+    client = make_app(TRUSTED_HOSTS=".delivery.example.org").test_client()
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+    assert client.get("/readyz", headers={"Host": host}).status_code == 200
+    problem(client.get("/metrics", headers={"Host": host}), 401)
+    token = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    assert client.get("/metrics", headers={"Host": host} | token).status_code == 200
+    for path in ("/api/auth/me", "/docs", "/", "/metrics/x", "/healthz/.."):
+        problem(client.get(path, headers={"Host": host}), 400)
+
+
+@pytest.mark.parametrize("host", NO_ADDRESSES)
+def test_a_name_that_is_not_ours_is_refused_there_too(make_app, host):
+    client = make_app(TRUSTED_HOSTS="delivery.example.org", METRICS_TOKEN="").test_client()
+    problem(client.get("/metrics", headers={"Host": host}), 400)
+
+
+def test_a_proxy_counts_by_the_host_that_it_names(make_app):
+    client = make_app(TRUSTED_HOSTS="delivery.example.org", PROXY_HOPS=1).test_client()
+    headers = {"Host": "10.0.3.7", "X-Forwarded-Host": "evil.example"}
+    problem(client.get("/healthz", headers=headers), 400)
 
 
 def test_another_host_in_a_proxys_header_is_not_believed(client):

@@ -117,7 +117,7 @@ def _new(fields: dict[str, Any], *, owner_id: UUID, born: datetime, random: Rand
 
 
 def _live(rows: Rows, step: Step, *, at: datetime, courier_id: UUID, reason: Reason) -> None:
-    """Append one step to the history and bring the delivery to where it leads, as services.move() would."""
+    """Append one step to the history and bring the delivery to where it leads, as moving.move() would."""
     now_is = rows.delivery
     seq, key = len(rows.events) + 1, {"delivery_id": now_is["id"], "seq": len(rows.events) + 1}
     if step.target is State.ASSIGNED:

@@ -1,0 +1,1 @@
+"""Imports: deliveries from CSV files, made by a worker, each row once."""

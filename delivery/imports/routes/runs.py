@@ -1,0 +1,121 @@
+"""/api/imports: files of deliveries, how far each has come, and the rows that were refused."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from flask import Response, stream_with_context
+
+from delivery.idempotency import heeds_key, transactional
+from delivery.imports import bad_rows, looking, queries, services, uploading
+from delivery.imports.access import import_for
+from delivery.imports.files import Upload
+from delivery.imports.schemas import ImportArgs, ImportOut, ImportPage, import_out
+from delivery.imports.templates import applied
+from delivery.web import Blueprint, answer, caller, found, signed_in
+from delivery.web.paging import uuid_position, write_cursor
+
+blp = Blueprint(
+    "imports",
+    __name__,
+    url_prefix="/api/imports",
+    description="Deliveries from CSV files, made in the background, each row once.",
+)
+_FILE = {"type": "string", "format": "binary", "description": "CSV, with the names of its columns in the first row."}
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": _FILE, "options": {"$ref": "#/components/schemas/ImportIn"}},
+                "additionalProperties": False,
+            },
+            "encoding": {"options": {"contentType": "application/json"}},
+        }
+    },
+}
+
+
+@blp.route("", methods=("POST",))
+@signed_in
+@blp.errors(400, 401, 403, 404, 409, 413, 415, 422)
+@blp.doc(requestBody=_BODY)
+@blp.response(202, ImportOut)
+@heeds_key
+def create() -> Response:
+    """Import a CSV file: it is checked at once, and its rows are made in the background."""
+    with uploading.received() as (upload, options, keep):
+        looked = looking.look(upload.import_id, applied(caller(), options))
+        response = _asked(upload, looked, options)
+        if "Idempotent-Replayed" not in response.headers:
+            keep()
+    return response
+
+
+@transactional
+def _asked(upload: Upload, looked: services.Looked, options: dict[str, Any]) -> Response:
+    chosen = {name: options[name] for name in ("dry_run", "notify", "again")}
+    made = services.submit(caller(), upload, looked, owner_id=options.get("owner_id") or _caller_id(), **chosen)
+    return answer(import_out(made), 202, headers={"Location": f"/api/imports/{made.id}"})
+
+
+def _caller_id() -> UUID:
+    identity = caller().id
+    assert identity is not None  # noqa: S101  # whoever is signed in has one
+    return identity
+
+
+@blp.route("")
+@signed_in
+@blp.errors(400, 401, 403, 422)
+@blp.arguments(ImportArgs, location="query")
+@blp.response(200, ImportPage)
+def index(args: dict[str, Any]) -> Response:
+    """List the imports that you made, or whose deliveries are yours, the newest first."""
+    after, limit = uuid_position(args["cursor"], sort="-id"), args["limit"]
+    rows = queries.imports(caller().id, state=args["state"], after=after, limit=limit + 1)
+    page = rows[:limit]
+    more = write_cursor("-id", page[-1].id) if len(rows) > limit else None
+    return answer({"items": [import_out(row) for row in page], "next_cursor": more})
+
+
+@blp.route("/<uuid:import_id>")
+@signed_in
+@found(import_for)
+@blp.errors(401, 403, 404)
+@blp.response(200, ImportOut)
+def show(row: Any) -> Response:
+    """Read how far an import has come."""
+    return answer(import_out(row))
+
+
+@blp.route("/<uuid:import_id>/cancel", methods=("POST",))
+@signed_in
+@found(import_for)
+@blp.errors(400, 401, 403, 404, 409)
+@blp.response(200, ImportOut)
+@transactional
+def cancel(row: Any) -> Response:
+    """End an import where it is; the deliveries that it has made stay."""
+    return answer(import_out(services.cancel(row.id)))
+
+
+@blp.route("/<uuid:import_id>/errors.csv")
+@signed_in
+@found(import_for)
+@blp.errors(401, 403, 404)
+@blp.doc(responses={"200": {"description": "OK", "content": {"text/csv": {"schema": {"type": "string"}}}}})
+def errors(row: Any) -> Response:
+    """Read the refused rows as CSV, as they came and with the reasons; put right, the file can be imported."""
+    response = Response(stream_with_context(_encoded(row)), mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="import-{row.id}-errors.csv"'
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["Vary"] = "Authorization"
+    return response
+
+
+def _encoded(row: Any) -> Iterator[bytes]:
+    for text in bad_rows.table(row, queries.bad_rows(row.id)):
+        yield text.encode()

@@ -1,0 +1,150 @@
+"""What a column can be put into: the fields of a delivery that the API takes, read off its own schema."""
+
+import re
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import phonenumbers
+from babel import Locale
+from marshmallow import Schema as MarshmallowSchema
+from marshmallow import fields
+
+from delivery.deliveries.schemas import DeliveryIn
+from delivery.imports import dates
+from delivery.imports.dates import BadTime
+from delivery.web import Flag, Number, Time, Whole
+
+# Whose the deliveries are is said once, for the file; switches have a shape that no cell has.
+_NOT_BY_CELL = frozenset({"owner_id", "notifications"})
+_YES = frozenset({"true", "yes", "y", "1", "x", "t", "on"})
+_NO = frozenset({"false", "no", "n", "0", "f", "off"})
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+Convert = Callable[[str], Any]
+DELIVERY = DeliveryIn()
+
+
+class BadCell(ValueError):
+    """A cell that cannot be what its field is."""
+
+    def __init__(self, message: str, *, code: str = "invalid", suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.suggestion = code, message, suggestion
+
+
+def _walk(schema: MarshmallowSchema, path: str = "") -> Iterator[tuple[str, fields.Field[Any]]]:
+    for name, field in schema.fields.items():
+        if isinstance(field, fields.Nested):
+            if name not in _NOT_BY_CELL:
+                yield from _walk(field.schema, f"{path}{name}.")
+        elif name not in _NOT_BY_CELL:
+            yield f"{path}{name}", field
+
+
+TARGETS: dict[str, fields.Field[Any]] = dict(_walk(DELIVERY))
+# What every delivery needs; the fields of what need not be there are needed only when another of it is given.
+REQUIRED = tuple(
+    path for path, field in TARGETS.items()
+    if field.required and all(DELIVERY.fields[part].required for part in path.split(".")[:1])
+)  # fmt: skip
+
+
+REQUIRED_PARTS = tuple(dict.fromkeys(path.partition(".")[0] for path in REQUIRED if "." in path))
+
+
+def converter(path: str, *, date_format: str, time_zone: str) -> Convert:
+    """Return what makes of a cell's text the value that the schema reads.
+
+    Its errors are BadCell.
+    """
+    field = TARGETS[path]
+    if isinstance(field, Time):
+        return _time(dates.reader(date_format, time_zone, latest=path.endswith("latest")))
+    for kind, convert in _CONVERTERS:
+        if isinstance(field, kind):
+            return convert
+    return _country if path.endswith(".country") else str
+
+
+def _time(read: Callable[[str], str]) -> Convert:
+    def convert(cell: str) -> str:
+        try:
+            return read(cell)
+        except BadTime as bad:
+            raise BadCell(bad.message, code=bad.code, suggestion=bad.suggestion) from None
+
+    return convert
+
+
+def _whole(cell: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,15}", cell):
+        suggestion = re.sub(r"\.0+$", "", cell.replace(" ", "").replace("\u00a0", ""))
+        fits = re.fullmatch(r"[0-9]{1,15}", suggestion)
+        raise BadCell("Must be a whole number.", suggestion=suggestion if fits else None)
+    return int(cell)
+
+
+def _decimal(cell: str) -> float:
+    try:
+        return float(cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell)
+    except ValueError:
+        raise BadCell("Must be a number.") from None
+
+
+def _flag(cell: str) -> bool:
+    word = cell.lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    near = get_close_matches(word, ("true", "false", "yes", "no"), n=1)
+    raise BadCell("Must be yes or no.", suggestion=near[0] if near else None)
+
+
+def _words(cell: str) -> list[str]:
+    return [word for word in map(str.strip, re.split(r"[;,|]", cell)) if word]
+
+
+def _country(cell: str) -> str:
+    """Take a code in any case; what is no code, but a country's name, is an error that suggests the code."""
+    code = cell.upper()
+    if code in _countries().values():
+        return code
+    names = _countries()
+    near = get_close_matches(cell.casefold(), names, n=1, cutoff=0.8)
+    message = "Must be an ISO 3166-1 alpha-2 code, such as GB."
+    raise BadCell(message, suggestion=names[near[0]] if near else None)
+
+
+@cache
+def _countries() -> dict[str, str]:
+    """Return the codes of countries by their English names."""
+    territories = Locale("en").territories.items()
+    return {name.casefold(): code for code, name in territories if re.fullmatch("[A-Z]{2}", code)} | _ALSO
+
+
+_ALSO = {"uk": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "usa": "US", "holland": "NL"}
+_CONVERTERS: tuple[tuple[type, Convert], ...] = (
+    (Whole, _whole),
+    (Number, _decimal),
+    (Flag, _flag),
+    (fields.List, _words),
+)
+
+
+def suggested_phone(cell: str, country: str | None) -> str | None:
+    """Return what a telephone number is with the country code of where the delivery goes, if it is one then."""
+    if not country or cell.startswith("+"):
+        return None
+    try:
+        number = phonenumbers.parse(cell, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def near_target(name: str) -> str:
+    """Return a sentence about the field that was probably meant, or nothing."""
+    near = get_close_matches(name, TARGETS, n=1)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -1,0 +1,182 @@
+"""Search keeps up with every change, forgets who was erased, and reads no whole table; nor does any other list."""
+
+import sqlite3
+
+import pytest
+from sqlalchemy import event, text
+
+from delivery.database import db
+from scripts.backups.sqlite import contents
+from tests.web.answers import wrong
+
+ROWS = 10_000
+# What is rare among them, and the index by which it is found.
+PLANS = {
+    "q=SO-777-": "ix_deliveries_search",
+    "q=Weatherby%20Q7771": "ix_deliveries_search",
+    "q=nobody": "ix_deliveries_search",
+    "q=zq": "ix_deliveries_search",
+    "q=SO-777-x": "ix_deliveries_reference",
+    "q=C000000000777": "uq_deliveries_tracking_number",
+    "reference=SO-777-x": "ix_deliveries_reference",
+    "status=lost": "ix_deliveries_status",
+    "status=lost&status=on_hold": "ix_deliveries_status",
+    "late=true": "ix_deliveries_open_window",
+    "updated_after=2999-01-01T00:00:00Z": "ix_deliveries_updated",
+    "sort=updated_at": "ix_deliveries_updated",
+    "sort=-updated_at&owner_id={owner}": "updated",
+    "courier_id={owner}": "ix_deliveries_courier",
+    "owner_id={stranger}": "ix_deliveries_owner",
+    "": "pk_deliveries",
+    "created_before=2001-01-01T00:00:00Z": "pk_deliveries",
+    "q=Weatherby": "pk_deliveries",
+}
+_MANY = """
+    INSERT INTO deliveries (id, owner_id, tracking_number, reference, item_name, status, recipient_name,
+        recipient_phone, recipient_locale, destination, requirements, window_latest, version, created_at, updated_at)
+    SELECT ('018f0000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, :owner, 'C' || lpad(n::text, 12, '0'),
+        'SO-' || n || '-x', 'Bicycle', CASE n WHEN 777 THEN 'lost' ELSE 'delivered' END, 'Ann Weatherby Q' || n,
+        '+4420' || (n * 7919) % 100000000, 'en', '{}', '{}', now(), 1, now(), now()
+    FROM generate_series(1, :rows) n
+"""
+
+
+def found(who, q):
+    response = who.get("/api/deliveries", query_string={"q": q})
+    assert response.status_code == 200, response.text
+    return sorted(item["item_name"] for item in response.json["items"])
+
+
+@pytest.fixture
+def two(api):
+    api.create(item_name="lamp", reference="2026-0815", recipient={"name": "Łukasz Źdźbło", "phone": "+442079460123"})
+    api.create(item_name="chair", recipient={"name": "李 O'Brien-Smith", "phone": "+33142685300"})
+    return api
+
+
+@pytest.mark.parametrize(
+    ("q", "names"),
+    [
+        ("+442079460123", ["lamp"]),
+        ("020 7946 0123", ["lamp"]),
+        ("+44 (20) 7946-0123", ["lamp"]),
+        ("9460123", ["lamp"]),
+        ("79460", ["lamp"]),
+        ("01 42 68 53 00", ["chair"]),
+        ("00000", []),
+        ("łUKASZ źDŹ", ["lamp"]),
+        ("李", ["chair"]),
+        ("o'brien", ["chair"]),
+        ("smith,", ["chair"]),
+        ("brien smith", ["chair"]),
+        ("smith lukasz", []),
+        ("2026-0815", ["lamp"]),
+        ("0815", ["lamp"]),
+        ('"', []),
+        ('bri"en', ["chair"]),
+        ("NOT lukasz", []),
+        ("brie*", ["chair"]),
+        ("smi OR luk", []),
+    ],
+)
+def test_people_find_what_they_type(two, q, names):
+    assert found(two, q) == names
+
+
+def test_what_has_changed_is_found_as_it_is(two):
+    lamp = next(one for one in two.get("/api/deliveries").json["items"] if one["item_name"] == "lamp")
+    changed = two.patch(
+        f"/api/deliveries/{lamp['id']}",
+        json={"recipient": {"name": "Somebody Else"}, "reference": None},
+        headers={"If-Match": f'"{lamp["version"]}"'},
+    )
+    assert changed.status_code == 200, changed.text
+    assert found(two, "lukas") == found(two, "0815") == []
+    assert found(two, "somebody") == found(two, lamp["tracking_number"][:6]) == ["lamp"]
+    two.delete(f"/api/deliveries/{lamp['id']}", headers={"If-Match": changed.headers["ETag"]})
+    assert found(two, "somebody") == []
+    assert found(two, lamp["tracking_number"]) == []
+
+
+def test_nobody_finds_what_is_not_theirs(two, people):
+    assert found(people.customer(), "smith") == []
+    assert found(people.courier(), "2026-0815") == []
+    assert found(people.dispatcher(), "smith") == ["chair"]
+
+
+def test_a_whole_reference_is_found_alone_on_every_page(api):
+    api.create(item_name="alone", reference="order-10")
+    for number in range(3):
+        api.create(item_name=f"more {number}", reference=f"order-100{number}")
+    assert found(api, "ORDER-10") == ["alone", "more 0", "more 1", "more 2"]
+    assert found(api, "order-10") == ["alone"]
+    assert len(found(api, "order-1")) == 4
+
+
+def test_too_many_words_are_a_422(api):
+    assert found(api, "a b c d e f g h i j") == []
+    assert wrong(api.get("/api/deliveries?q=a+b+c+d+e+f+g+h+i+j+k")) == {"/q": "invalid"}
+
+
+def test_an_erased_recipient_is_gone_from_the_index(people, app):
+    customer, admin = people.customer(), people.admin()
+    delivery = customer.create(recipient={"name": "Qxzwvj Kjfqpw", "email": "qx@home.example"})
+    customer.walk(delivery, "cancelled")
+    done = admin.post("/api/privacy/erasures", json={"email": "qx@home.example"})
+    assert done.status_code == 200, done.text
+    assert found(admin, "qxzwvj") == []
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            blocks = db.session.execute(text("SELECT block FROM delivery_search_data")).scalars().all()
+            db.session.rollback()
+            assert not any(trigram in block for block in blocks for trigram in (b"xzw", b"jfq"))
+
+
+def test_an_empty_database_has_no_rows_to_back_up(sqlite_template):
+    connection = sqlite3.connect(sqlite_template)
+    _, tables = contents(connection)
+    connection.close()
+    assert "deliveries" in tables
+    assert {name for name, count in tables.items() if count} == {"alembic_version"}
+
+
+@pytest.fixture
+def many(people, app, postgres_template):
+    """A list's plans on many rows of one owner; the database is left small again."""
+    url, connection = postgres_template
+    app.config["DATABASE_URL"] = url
+    admin, owner = people.admin(), people.customer().user_id
+    with app.app_context(), db.engine.begin() as writing:
+        writing.execute(text("SET LOCAL session_replication_role = replica"))
+        writing.execute(text(_MANY), {"owner": owner, "rows": ROWS})
+    connection.execute("VACUUM ANALYZE deliveries")
+    yield lambda query: _plan(app, admin, query.format(owner=owner, stranger=admin.user_id))
+    connection.execute("TRUNCATE deliveries CASCADE")
+    connection.execute("VACUUM ANALYZE deliveries")
+
+
+def _plan(app, admin, query):
+    ran = []
+    with app.app_context():
+        engine = app.extensions["delivery.read_engine"]
+
+        def note(_connection, _cursor, statement, parameters, *_):
+            if "deliveries.item_name" in statement:
+                ran.append((statement, parameters))
+
+        event.listen(engine, "before_cursor_execute", note)
+        response = admin.get(f"/api/deliveries?{query}")
+        event.remove(engine, "before_cursor_execute", note)
+        assert response.status_code == 200, response.text
+        with engine.connect() as connection:
+            plans = [connection.exec_driver_sql(f"EXPLAIN {one}", given).scalars().all() for one, given in ran]
+    assert plans
+    return "\n".join(line for plan in plans for line in plan)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_list_reads_the_whole_table(many):
+    for query, index in PLANS.items():
+        plan = many(query)
+        assert "Seq Scan on deliveries" not in plan, f"{query}\n{plan}"
+        assert index in plan, f"{query}\n{plan}"

@@ -1,0 +1,35 @@
+"""From a file to deliveries: each row once, and what was wrong with the others."""
+
+from tests.imports.making import bad_rows, imported, row, rows, table, upload
+
+
+def test_a_file_becomes_deliveries(api):
+    response = upload(api, table(rows(3)))
+    assert response.status_code == 202, response.text
+    assert response.json["state"] == "queued"
+    assert response.json["rows"] == {"total": 3, "done": 0, "created": 0, "updated": 0, "skipped": 0, "failed": 0}
+
+    done = imported(api, table(rows(5)))
+
+    assert (done["state"], done["progress"], done["rows"]["created"], done["rows"]["skipped"]) == ("completed", 1, 2, 3)
+    found = api.get("/api/deliveries?limit=100").json["items"]
+    assert sorted(one["reference"] for one in found) == ["SO-1", "SO-2", "SO-3", "SO-4", "SO-5"]
+    one = next(one for one in found if one["reference"] == "SO-4")
+    assert (one["item_name"], one["status"]) == ("Parcel", "pending")
+    assert one["recipient"]["email"] == "grace4@home.example"
+    assert one["destination"] == {"line1": "4 Harbour Street", "city": "Bristol", "country": "GB"}
+
+
+def test_refused_rows_come_back_with_reasons_and_can_be_imported_when_put_right(api):
+    wrong = [row(2, mail="no address"), row(3, country="Germany"), row(4, phone="020 7946 0000"), row(5, name="")]
+
+    done = imported(api, table([row(1), *wrong, row(6)]))
+
+    assert (done["state"], done["rows"]["created"], done["rows"]["failed"]) == ("completed_with_errors", 2, 4)
+    bad = bad_rows(api, done)
+    assert [one["import_row"] for one in bad] == ["3", "4", "5", "6"]
+    assert [one["import_suggestions"] for one in bad] == ["", "country: DE", "phone: +442079460000", ""]
+    assert "mail: Not a valid email address." in bad[0]["import_errors"]
+    fixed = [{**one, "mail": "a@b.example", "country": "GB", "phone": "", "name": "Grace"} for one in bad]
+    again = imported(api, table([list(one.values()) for one in fixed], header=list(fixed[0])))
+    assert (again["state"], again["rows"]["created"]) == ("completed", 4)
