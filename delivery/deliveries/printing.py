@@ -29,15 +29,12 @@ class LabelsIn(LabelArgs):
     ids = fields.List(fields.UUID(), required=True, validate=validate.Length(min=1, max=MOST_LABELS))
 
 
-_FILE = {"type": "string", "format": "binary"}
-
-
 @blp.route("/<uuid:delivery_id>/label")
 @signed_in
 @found(delivery_for)
 @blp.errors(400, 401, 404, 422)
 @blp.arguments(LabelArgs, location="query")
-@blp.response(200, _FILE, content_type=_PDF)
+@blp.file_response(_PDF)
 def show(row: Any, args: dict[str, Any]) -> Response:
     """Read a delivery's label: addresses, a Code 128 of its tracking number, a QR code of its tracking page."""
     return _pdf([row], size=args["size"])
@@ -47,7 +44,7 @@ def show(row: Any, args: dict[str, Any]) -> Response:
 @signed_in
 @blp.errors(400, 401, 403, 413, 415, 422)
 @blp.arguments(LabelsIn)
-@blp.response(200, _FILE, content_type=_PDF)
+@blp.file_response(_PDF)
 def sheet(body: dict[str, Any]) -> Response:
     """Read the labels of up to 100 deliveries in one PDF, in the order of their ids; all of them, or none."""
     rows = queries.by_ids(body["ids"])

@@ -152,13 +152,14 @@ class WindowOut(Schema):
     latest = fields.AwareDateTime(required=True, allow_none=True)
 
 
+def tracking_number_field(**options: Any) -> fields.String:
+    shape = [validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")]
+    return fields.String(required=True, validate=shape, metadata={"example": "7K3M9QX2VB4TD"}, **options)
+
+
 class DeliveryOut(Schema):
     id = fields.UUID(required=True)
-    tracking_number = fields.String(
-        required=True,
-        validate=[validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")],
-        metadata={"example": "7K3M9QX2VB4TD"},
-    )
+    tracking_number = tracking_number_field()
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
         fields.Enum(State, by_value=True),
