@@ -20,7 +20,9 @@ _MAPPING = {
     "reference": "order_id", "item_name": "Item", "recipient.name": ["First name", "Last name"],
     "destination.line1": "Street", "destination.city": "Town",
 }  # fmt: skip
-_FILE = "order_id,Item,First name,Last name,Street,Town\r\norder-1001,Kettle,Grace,Doorstep,12 Harbour Street,Bristol\r\n"
+_FILE = (
+    "order_id,Item,First name,Last name,Street,Town\r\norder-1001,Kettle,Grace,Doorstep,12 Harbour Street,Bristol\r\n"
+)
 _path = fields.String(validate=validate.Length(max=100), metadata={"enum": list(TARGETS)})
 _column = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME, "pattern": r"^[^\x00]*$"}
 _columns = {"type": "array", "minItems": 1, "maxItems": _MOST_COLUMNS_OF_A_FIELD, "items": _column}
@@ -138,7 +140,13 @@ class UploadIn(Schema):
             "example": _FILE,
         },
     )
-    options = fields.Nested(ImportIn, metadata={"description": "As application/json."})
+    options = fields.Nested(
+        ImportIn,
+        metadata={
+            "description": "As application/json.",
+            "example": {"mapping": _MAPPING, "defaults": {"destination.country": "GB"}},
+        },
+    )
 
 
 class TemplateIn(SettingsIn):

@@ -35,7 +35,8 @@ CALLS_OF_AN_ACCOUNT = 40
 # A path's own name of a thing -> what tests/calls.py makes of it.
 THINGS = {
     "delivery_id": "delivery", "user_id": "user", "session_id": "session", "key_id": "key", "message_id": "message",
-    "invitation_id": "invitation", "endpoint_id": "endpoint", "webhook_id": "webhook",
+    "invitation_id": "invitation", "endpoint_id": "endpoint", "webhook_id": "webhook", "import_id": "import",
+    "template_id": "template",
 }  # fmt: skip
 ASK_THE_PASSWORD = {"auth_change_password", "auth_change_email"}
 # Signed, so that none can be guessed; those that tests make of it are not of this text's kind.
@@ -66,9 +67,11 @@ class Account:
 
     def id_of(self, name):
         if name not in self._ids:
-            by = self.owner if name != "delivery_id" else people.dispatcher()
-            self._ids[name] = str(Things(people, by=self.owner, of=OWN)[THINGS[name]]) if by else None
+            self._ids[name] = self.new(name)
         return self._ids[name]
+
+    def new(self, name):
+        return str(Things(people, by=self.owner, of=OWN)[THINGS[name]])
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -103,17 +106,37 @@ def fill(case, account):
         case.headers["If-Match"] = "*"
     for name in SIGNED & set(case.query or {}):
         del case.query[name]
+    if "q" in (case.query or {}):
+        case.query["q"] = "Grace"  # of so many words, and no more
     if isinstance(case.body, dict):
-        fill_body(case)
+        fill_body(case, account)
 
 
-def fill_body(case):
+def fill_body(case, account):
     case.body.pop("cursor", None)
-    if "since" in case.body:
-        case.body["since"] = (clock.now() - timedelta(hours=1)).isoformat()
+    if "ids" in case.body:
+        case.body["ids"] = [account.new("delivery_id")]  # another call may have deleted the old one
+    for one in [case.body, *case.body.get("items", ())]:
+        fill_item(one, account)
+    if isinstance(case.body.get("options"), dict):
+        fill_item(case.body["options"], account)
     own = "current_password" if "current_password" in case.body else "password"
     if case.operation.definition.raw.get("operationId") in ASK_THE_PASSWORD and own in case.body:
         case.body[own] = PASSWORD
+
+
+def fill_item(item, account):
+    """Put in what hangs on what is stored, on the hour, or on another field: no schema can say any of it."""
+    ago, ahead = ((clock.now() + timedelta(hours=hours)).isoformat() for hours in (-1, 1))
+    for name, moment in (("expires_at", ahead), ("since", ago), ("occurred_at", ago)):
+        if item.get(name):
+            item[name] = moment
+    if item.get("owner_id"):
+        item["owner_id"] = account.owner.user_id
+    if "courier_id" in item:
+        item["courier_id"] = people.courier().user_id if item.get("to") == "assigned" else None
+    if item.get("window"):
+        item["window"] = {"earliest": ago, "latest": ahead}
 
 
 def is_linked(case):

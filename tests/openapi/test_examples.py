@@ -99,7 +99,10 @@ def test_the_document_s_filters_are_taken(app, people, endpoint):
         if parameter["in"] == "query" and parameter["name"] not in OF_A_PAGE:
             value = an_example(parameter)
             response = by.get(
-                call.path.partition("?")[0], query_string={parameter["name"]: value}, headers=call.headers
+                call.path.partition("?")[0],
+                query_string={parameter["name"]: value},
+                headers=call.headers,
+                buffered=True,
             )
             assert response.status_code == 200, f"{endpoint}?{parameter['name']}={value}: {response.text}"
 
