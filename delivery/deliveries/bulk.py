@@ -5,16 +5,17 @@ from itertools import islice
 from typing import Any
 
 from flask import Response, g
-from marshmallow import INCLUDE, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from delivery.deliveries.creating import create_many
 from delivery.deliveries.moving import Move, move_many
-from delivery.deliveries.schemas import DeliveryIn, MoveWords, target_field
+from delivery.deliveries.schemas import DeliveryIn, MoveWords, target_field, tracking_number_field
 from delivery.deliveries.states import State
 from delivery.errors import AppError, FieldError, Invalid, invalid_field, problem
 from delivery.idempotency import transactional
-from delivery.web import Blueprint, Each, Expected, Flag, Schema, Text, Whole, Word, answer, caller, etag_of, signed_in
+from delivery.web import Blueprint, Each, Expected, Flag, Schema, Text, Whole, answer, caller, etag_of, signed_in
 from delivery.web.body import ERRORS_AT_MOST
+from delivery.web.problems import Problem
 from delivery.web.schema import field_errors
 
 MOST_CREATED, MOST_MOVED = 1000, 500
@@ -45,58 +46,43 @@ class MovesIn(MoveWords):
     dry_run = Flag(load_default=False, metadata={"description": "Only tell what would become of them."})
 
 
-class ProblemOut(Schema):
-    """Why there is none; the members of any problem, and for wrong fields their pointers from the body's root."""
-
-    class Meta:
-        unknown = INCLUDE
-
-    code = Word(60, required=True, metadata={"example": "illegal_move"})
-    status = fields.Integer(required=True, validate=validate.Range(400, 599), metadata={"example": 409})
-    title = Text(100, required=True, metadata={"example": "Conflict"})
-    detail = Text(1000, required=True, metadata={"example": "A delivery that is lost cannot become pending."})
-    type = Word(100, required=True, metadata={"example": "urn:delivery:problem:illegal_move"})
-    errors = fields.List(fields.Dict(keys=Word(40), values=Text(10_000)), validate=validate.Length(max=_ERRORS_OF_ONE))
+_INDEX = {"description": "Its place among `items`, from 0."}
+_DUPLICATE_ID = {"description": "Of a duplicate: the delivery that has its reference."}
 
 
-_NO_PROBLEM = {"description": "null: all went well.", "example": None}
+def _why() -> fields.Nested:
+    """Build the field of an item's problem; its pointers begin at the body's root."""
+    return fields.Nested(Problem, required=True, allow_none=True)
 
 
 class CreatedItem(Schema):
-    index = fields.Integer(required=True, metadata={"description": "Its place among `items`, from 0."})
+    index = Whole(0, MOST_CREATED - 1, required=True, metadata=_INDEX)
     outcome = fields.String(required=True, validate=validate.OneOf(["created", "duplicate", "refused"]))
-    id = fields.UUID(
-        required=True,
-        allow_none=True,
-        metadata={
-            "description": "Of a duplicate: the delivery that has its reference.",
-            "example": "0190a0a0-0000-7000-8000-000000000001",
-        },
-    )
-    tracking_number = Word(13, required=True, allow_none=True, metadata={"example": "7K3M9QX2VB4TD"})
+    id = fields.UUID(required=True, allow_none=True, metadata=_DUPLICATE_ID)
+    tracking_number = tracking_number_field(allow_none=True)
     reference = Text(100, required=True, allow_none=True, metadata={"example": "order-1001"})
-    problem = fields.Nested(ProblemOut, required=True, allow_none=True, metadata=_NO_PROBLEM)
+    problem = _why()
 
 
 class CreatedItems(Schema):
-    created = fields.Integer(required=True)
-    duplicates = fields.Integer(required=True)
-    refused = fields.Integer(required=True)
+    created = Whole(0, MOST_CREATED, required=True)
+    duplicates = Whole(0, MOST_CREATED, required=True)
+    refused = Whole(0, MOST_CREATED, required=True)
     items = fields.List(fields.Nested(CreatedItem), required=True, validate=validate.Length(max=MOST_CREATED))
 
 
 class MovedItem(Schema):
-    index = fields.Integer(required=True, metadata={"description": "Its place among `items`, from 0."})
-    id = fields.UUID(required=True, allow_none=True, metadata={"example": "0190a0a0-0000-7000-8000-000000000001"})
-    ok = fields.Boolean(required=True, metadata={"example": True})
-    status = fields.Enum(State, by_value=True, required=True, allow_none=True, metadata={"example": "cancelled"})
-    version = fields.Integer(required=True, allow_none=True, metadata={"example": 2})
-    problem = fields.Nested(ProblemOut, required=True, allow_none=True, metadata=_NO_PROBLEM)
+    index = Whole(0, MOST_MOVED - 1, required=True, metadata=_INDEX)
+    id = fields.UUID(required=True, allow_none=True)
+    ok = fields.Boolean(required=True)
+    status = fields.Enum(State, by_value=True, required=True, allow_none=True)
+    version = fields.Integer(required=True, allow_none=True)
+    problem = _why()
 
 
 class MovedItems(Schema):
-    ok = fields.Integer(required=True)
-    failed = fields.Integer(required=True)
+    ok = Whole(0, MOST_MOVED, required=True)
+    failed = Whole(0, MOST_MOVED, required=True)
     dry_run = fields.Boolean(required=True)
     items = fields.List(fields.Nested(MovedItem), required=True, validate=validate.Length(max=MOST_MOVED))
 

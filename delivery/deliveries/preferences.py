@@ -54,7 +54,7 @@ class SwitchesIn(Schema):
 
 def _time_of_day(example: str) -> fields.String:
     shape = validate.Regexp(r"([01][0-9]|2[0-3]):[0-5][0-9]\Z", error="Must be a time of day, such as 21:00.")
-    return fields.String(required=True, validate=[shape, validate.Length(max=5)], metadata={"example": example})
+    return fields.String(required=True, validate=shape, metadata={"example": example, "maxLength": 5})
 
 
 class _Hours(Schema):

@@ -10,7 +10,6 @@ from delivery.deliveries import queries
 from delivery.deliveries.access import delivery_for, parts_of
 from delivery.errors import invalid_fields
 from delivery.web import Blueprint, Schema, caller, found, signed_in
-from delivery.web.blueprint import FILE
 
 blp = Blueprint("labels", __name__, url_prefix="/api/deliveries", description="Labels to print and stick on.")
 MOST_LABELS = 100
@@ -35,7 +34,7 @@ class LabelsIn(LabelArgs):
 @found(delivery_for)
 @blp.errors(400, 401, 404, 422)
 @blp.arguments(LabelArgs, location="query")
-@blp.response(200, FILE, content_type=_PDF)
+@blp.file_response(_PDF)
 def show(row: Any, args: dict[str, Any]) -> Response:
     """Read a delivery's label: addresses, a Code 128 of its tracking number, a QR code of its tracking page."""
     return _pdf([row], size=args["size"])
@@ -45,7 +44,7 @@ def show(row: Any, args: dict[str, Any]) -> Response:
 @signed_in
 @blp.errors(400, 401, 403, 413, 415, 422)
 @blp.arguments(LabelsIn)
-@blp.response(200, FILE, content_type=_PDF)
+@blp.file_response(_PDF)
 def sheet(body: dict[str, Any]) -> Response:
     """Read the labels of up to 100 deliveries in one PDF, in the order of their ids; all of them, or none."""
     rows = queries.by_ids(body["ids"])

@@ -39,7 +39,6 @@ from delivery.web import (
     signed_in,
     single,
 )
-from delivery.web.blueprint import FILE
 from delivery.web.paging import PageArgs, read_cursor, uuid_position, write_cursor
 
 blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveries, from order to doorstep.")
@@ -103,7 +102,7 @@ def _page(args: dict[str, Any]) -> Response:
 @signed_in
 @blp.errors(401, 422, 503)
 @blp.arguments(ExportArgs, location="query")
-@blp.response(200, FILE, content_type="text/csv")
+@blp.file_response("text/csv")
 def export(args: dict[str, Any]) -> Response:
     """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole."""
     found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)

@@ -12,6 +12,7 @@ from delivery.web import Flag, Line, Number, Paragraph, Schema, Text, Time, Whol
 from delivery.web.paging import PageArgs, page_of
 
 _TAGS_AT_MOST = 20
+_ACTORS = {"description": "user, api_key (of that user), cli, system or sandbox", "example": "user"}
 
 
 def _degrees(most: int, **options: Any) -> Number:
@@ -19,9 +20,8 @@ def _degrees(most: int, **options: Any) -> Number:
 
 
 def _tag_names(**options: Any) -> fields.List[Any]:
-    return fields.List(
-        Line(50, metadata={"example": "fragile"}), validate=validate.Length(max=_TAGS_AT_MOST), **options
-    )
+    tag = Line(50, metadata={"example": "fragile"})
+    return fields.List(tag, validate=validate.Length(max=_TAGS_AT_MOST), **options)
 
 
 class Location(Schema):
@@ -37,11 +37,8 @@ class Address(Schema):
     postcode = Line(20, allow_none=True, metadata={"example": "BS1 4ST"})
     country = fields.String(
         required=True,
-        validate=[
-            validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
-            validate.Length(max=2),
-        ],
-        metadata={"example": "GB"},
+        validate=validate.Regexp(r"[A-Z]{2}\Z", error="Must be an ISO 3166-1 alpha-2 code, such as GB."),
+        metadata={"example": "GB", "maxLength": 2},
     )
     lat = _degrees(90, allow_none=True)
     lng = _degrees(180, allow_none=True)
@@ -129,11 +126,8 @@ class MoveWords(Schema):
 
     reason_code = fields.String(
         allow_none=True,
-        validate=[
-            validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
-            validate.Length(max=40),
-        ],
-        metadata={"example": "nobody_home"},
+        validate=validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z", error="Must be a word of a-z, 0-9 and _."),
+        metadata={"example": "nobody_home", "maxLength": 40},
     )
     note = Paragraph(2000, allow_none=True, metadata={"description": "For staff."})
     public_note = Paragraph(500, allow_none=True, metadata={"description": "For the recipient."})
@@ -158,13 +152,14 @@ class WindowOut(Schema):
     latest = fields.AwareDateTime(required=True, allow_none=True)
 
 
+def tracking_number_field(**options: Any) -> fields.String:
+    shape = [validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")]
+    return fields.String(required=True, validate=shape, metadata={"example": "7K3M9QX2VB4TD"}, **options)
+
+
 class DeliveryOut(Schema):
     id = fields.UUID(required=True)
-    tracking_number = fields.String(
-        required=True,
-        validate=[validate.Length(max=13), validate.Regexp(r"[0-9A-HJKMNP-TV-Z]{13}\Z")],
-        metadata={"example": "7K3M9QX2VB4TD"},
-    )
+    tracking_number = tracking_number_field()
     test = fields.Boolean(required=True, metadata={"description": "Whether a test key made it: nobody is written to."})
     status = fields.Enum(State, by_value=True, required=True)
     allowed_transitions = fields.List(
@@ -204,11 +199,7 @@ class EventOut(Schema):
     note = Text(2000, required=True, allow_none=True)
     public_note = Text(500, required=True, allow_none=True)
     location = fields.Nested(Location, required=True, allow_none=True)
-    actor_type = Word(
-        10,
-        required=True,
-        metadata={"description": "user, api_key (of that user), cli, system or sandbox", "example": "user"},
-    )
+    actor_type = Word(10, required=True, metadata=_ACTORS)
     actor_id = fields.UUID(required=True, allow_none=True)
     request_id = Word(64, required=True, allow_none=True)
     occurred_at = fields.AwareDateTime(required=True)

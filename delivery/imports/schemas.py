@@ -7,15 +7,29 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from delivery.imports.dates import NAMED, is_format
 from delivery.imports.encodings import ENCODINGS
 from delivery.imports.mapping import wrong_settings
-from delivery.imports.states import DELIMITERS, ImportState, OnDuplicate
+from delivery.imports.states import DELIMITERS, MOST_ROWS, ImportState, OnDuplicate
 from delivery.imports.targets import TARGETS
-from delivery.users.schemas import known_zone
-from delivery.web import Flag, Line, Schema
-from delivery.web.paging import PageArgs
+from delivery.users.schemas import LONGEST_ZONE, zone_field
+from delivery.web import Flag, Line, Schema, Text, Whole, Word
+from delivery.web.paging import PageArgs, page_of
 
-_LONGEST_NAME = 200
+_LONGEST_NAME, _LONGEST_DEFAULT, _LONGEST_FORMAT = 200, 2000, 40
 _MOST_COLUMNS_OF_A_FIELD = 5
-_path = fields.String(validate=validate.Length(max=100))
+LARGEST_FILE = 1_073_741_824  # the most that IMPORT_MAX_BYTES can be
+_MAPPING = {
+    "reference": "order_id", "item_name": "Item", "recipient.name": ["First name", "Last name"],
+    "destination.line1": "Street", "destination.city": "Town",
+}  # fmt: skip
+_FILE = (
+    "order_id,Item,First name,Last name,Street,Town\r\norder-1001,Kettle,Grace,Doorstep,12 Harbour Street,Bristol\r\n"
+)
+_path = fields.String(validate=validate.Length(max=100), metadata={"enum": list(TARGETS)})
+_column = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME, "pattern": r"^[^\x00]*$"}
+_columns = {"type": "array", "minItems": 1, "maxItems": _MOST_COLUMNS_OF_A_FIELD, "items": _column}
+
+
+def _few() -> Any:
+    return validate.Length(max=len(TARGETS))
 
 
 class Columns(fields.Field[list[str]]):
@@ -41,18 +55,18 @@ class SettingsIn(Schema):
 
     mapping = fields.Dict(
         keys=_path,
-        values=Columns(),
-        validate=validate.Length(max=len(TARGETS)),
+        values=Columns(metadata={"oneOf": [_column, _columns]}),
+        validate=_few(),
         metadata={
             "description": "Field of a delivery: name of its column, or a list of names. Without it, columns that are "
             "named as fields are taken. Other columns are passed over.",
-            "example": {"reference": "order_id", "recipient.name": ["First name", "Last name"]},
+            "example": _MAPPING,
         },
     )
     defaults = fields.Dict(
         keys=_path,
-        values=fields.String(validate=validate.Length(min=1, max=2000)),
-        validate=validate.Length(max=len(TARGETS)),
+        values=fields.String(validate=validate.Length(min=1, max=_LONGEST_DEFAULT)),
+        validate=_few(),
         metadata={
             "description": "Field of a delivery: what it is where its cell is empty, or it has no column.",
             "example": {"destination.country": "GB"},
@@ -65,12 +79,13 @@ class SettingsIn(Schema):
         allow_none=True, validate=validate.OneOf(ENCODINGS), metadata={"description": "Detected, when not given."}
     )
     date_format = fields.String(
-        validate=[validate.Length(max=40), known_format],
-        metadata={"description": "iso, dmy, mdy, ymd, or a pattern of strptime's; iso, when not given."},
+        validate=[validate.Length(max=_LONGEST_FORMAT), known_format],
+        metadata={
+            "description": "iso, dmy, mdy, ymd, or a pattern of strptime's; iso, when not given.",
+            "example": "%d.%m.%Y %H:%M",
+        },
     )
-    time_zone = fields.String(
-        validate=known_zone, metadata={"description": "Of times without a zone; UTC, when not given."}
-    )
+    time_zone = zone_field(description="Of times without a zone; UTC, when not given.")
     on_duplicate = fields.Enum(
         OnDuplicate,
         by_value=True,
@@ -112,6 +127,28 @@ class ImportIn(SettingsIn):
     owner_id = fields.UUID(metadata={"description": "Whose deliveries; only a dispatcher or admin may set it."})
 
 
+class UploadIn(Schema):
+    """The parts of an upload; it only documents, uploading.py reads them."""
+
+    file = fields.Raw(
+        required=True,
+        metadata={
+            "type": "string",
+            "format": "binary",
+            "maxLength": LARGEST_FILE,
+            "description": "CSV, with the names of its columns in the first row.",
+            "example": _FILE,
+        },
+    )
+    options = fields.Nested(
+        ImportIn,
+        metadata={
+            "description": "As application/json.",
+            "example": {"mapping": _MAPPING, "defaults": {"destination.country": "GB"}},
+        },
+    )
+
+
 class TemplateIn(SettingsIn):
     name = Line(100, required=True, metadata={"example": "Marketplace orders"})
 
@@ -121,35 +158,49 @@ class TemplatePatch(SettingsIn):
 
 
 class SettingsOut(Schema):
-    mapping = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), required=True)
-    defaults = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-    delimiter = fields.String(required=True, allow_none=True)
-    encoding = fields.String(required=True, allow_none=True)
-    date_format = fields.String(required=True)
-    time_zone = fields.String(required=True)
+    mapping = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(Text(_LONGEST_NAME), validate=validate.Length(max=_MOST_COLUMNS_OF_A_FIELD)),
+        required=True,
+        validate=_few(),
+        metadata={"example": {"reference": ["order_id"], "recipient.name": ["First name", "Last name"]}},
+    )
+    defaults = fields.Dict(
+        keys=fields.String(),
+        values=Text(_LONGEST_DEFAULT),
+        required=True,
+        validate=_few(),
+        metadata={"example": {"destination.country": "GB"}},
+    )
+    delimiter = fields.String(required=True, allow_none=True, validate=validate.OneOf(DELIMITERS))
+    encoding = Word(20, required=True, allow_none=True, metadata={"example": "utf-8"})
+    date_format = Text(_LONGEST_FORMAT, required=True, metadata={"example": "iso"})
+    time_zone = Word(LONGEST_ZONE, required=True, metadata={"example": "UTC"})
     on_duplicate = fields.Enum(OnDuplicate, by_value=True, required=True)
 
 
 class TemplateOut(SettingsOut):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
+    name = Text(100, required=True, metadata={"example": "Marketplace orders"})
     version = fields.Integer(required=True)
     created_at = fields.AwareDateTime(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
 
-class TemplatePage(Schema):
-    items = fields.List(fields.Nested(TemplateOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+TemplatePage = page_of(TemplateOut)
+
+
+def _count(**metadata: Any) -> Whole:
+    return Whole(0, MOST_ROWS, required=True, metadata=metadata)
 
 
 class CountsOut(Schema):
-    total = fields.Integer(required=True)
-    done = fields.Integer(required=True)
-    created = fields.Integer(required=True)
-    updated = fields.Integer(required=True)
-    skipped = fields.Integer(required=True, metadata={"description": "Were there already, and are left as they are."})
-    failed = fields.Integer(required=True, metadata={"description": "Are in errors.csv."})
+    total = _count()
+    done = _count()
+    created = _count()
+    updated = _count()
+    skipped = _count(description="Were there already, and are left as they are.")
+    failed = _count(description="Are in errors.csv.")
 
 
 class ImportOut(SettingsOut):
@@ -157,24 +208,24 @@ class ImportOut(SettingsOut):
     state = fields.Enum(ImportState, by_value=True, required=True)
     owner_id = fields.UUID(required=True)
     created_by = fields.UUID(required=True, allow_none=True, metadata={"description": "null: an operator."})
-    filename = fields.String(required=True, allow_none=True)
-    size_bytes = fields.Integer(required=True)
+    filename = Text(200, required=True, allow_none=True, metadata={"example": "orders.csv"})
+    size_bytes = Whole(0, LARGEST_FILE, required=True)
     encoding_guessed = fields.Boolean(
         required=True, metadata={"description": "Look at the names; declare the encoding if they are wrong."}
     )
     dry_run = fields.Boolean(required=True)
     notify = fields.Boolean(required=True)
     rows = fields.Nested(CountsOut, required=True)
-    progress = fields.Float(required=True, metadata={"description": "From 0 to 1."})
-    error_code = fields.String(required=True, allow_none=True, metadata={"description": "Why it failed as a whole."})
+    progress = fields.Float(
+        required=True, validate=validate.Range(0, 1), metadata={"description": "From 0 to 1.", "example": 0.5}
+    )
+    error_code = Word(40, required=True, allow_none=True, metadata={"description": "Why it failed as a whole."})
     created_at = fields.AwareDateTime(required=True)
     started_at = fields.AwareDateTime(required=True, allow_none=True)
     finished_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class ImportPage(Schema):
-    items = fields.List(fields.Nested(ImportOut), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+ImportPage = page_of(ImportOut)
 
 
 class ImportArgs(PageArgs):

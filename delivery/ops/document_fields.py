@@ -25,8 +25,15 @@ def limits_of(_converter: Any, field: fields.Field[Any], *, ret: dict[str, Any])
         most = ret.get("maximum", _INT32)
         return {"minimum": ret.get("minimum", 0), "maximum": most, "format": "int64" if most > _INT32 else "int32"}
     if isinstance(field, fields.Dict):
-        return {"maxProperties": ret.get("maxProperties", 100)}
+        return _of_names(field, ret)
     return {}
+
+
+def _of_names(field: fields.Dict, said: dict[str, Any]) -> dict[str, Any]:
+    most = said.pop("maxLength", 100)  # so apispec calls how many there may be
+    limits = {"maxProperties": said.get("maxProperties", most)}
+    known = field.key_field.metadata.get("enum") if field.key_field else None
+    return {**limits, "propertyNames": {"enum": known}} if known else limits
 
 
 def _of_text(said: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,14 @@ from typing import Any
 import flask_smorest
 import orjson
 from flask import Flask
-from marshmallow import INCLUDE, fields, validate
 
 from delivery.ops.document_examples import add_examples
 from delivery.ops.document_fields import limits_of
 from delivery.ops.document_links import add_links
-from delivery.web import Blueprint, Schema, Text, Word
+from delivery.web import Blueprint
 from delivery.web.blueprint import PAGE
-from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.callers import policy_of
+from delivery.web.problems import Problem
 from delivery.web.rules import BOTH, LIVE, TESTS, Rule
 
 _KEY = "delivery.openapi"
@@ -79,33 +78,6 @@ _LIMIT_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _FAILURES = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 _NAMES = frozenset(status.name for status in _FAILURES)
 _PATH_LIMITS = {"uuid": {"minLength": 36, "maxLength": 36}, None: {"maxLength": 2000, "pattern": "^[^/]+$"}}
-
-
-class FieldProblem(Schema):
-    pointer = Text(
-        10_000,
-        required=True,
-        metadata={"description": "JSON pointer to the wrong field (RFC 6901).", "example": "/recipient/name"},
-    )
-    code = Word(40, required=True, metadata={"example": "required"})
-    message = Text(1000, required=True, metadata={"example": "Missing data for required field."})
-
-
-class Problem(Schema):
-    """What every error answers with (RFC 9457); it only documents, web/problems.py builds the answers."""
-
-    type = Word(100, required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
-    title = Text(100, required=True, metadata={"example": "Unprocessable Entity"})
-    status = fields.Integer(required=True, validate=validate.Range(400, 599), metadata={"example": 422})
-    detail = Text(1000, required=True, metadata={"example": "Some fields are wrong; `errors` names each of them."})
-    code = Word(
-        60, required=True, metadata={"description": "Stable; meant for machines.", "example": "validation_failed"}
-    )
-    request_id = Word(64, required=True, metadata={"example": "0190a0a0000070008000000000000002"})
-    errors = fields.List(fields.Nested(FieldProblem), validate=validate.Length(max=ERRORS_AT_MOST))
-
-    class Meta:
-        unknown = INCLUDE  # a kind of problem may have members of its own (RFC 9457, 3.2)
 
 
 class _Api(flask_smorest.Api):

@@ -108,10 +108,11 @@ def known_zone(name: str) -> None:
         raise ValidationError("Must be an IANA time zone, such as Europe/Berlin.")
 
 
-def zone_field(**options: Any) -> fields.String:
+def zone_field(*, description: str | None = None, **options: Any) -> fields.String:
     """Build a field for a time zone's name in the IANA database."""
-    options["metadata"] = {"format": "time-zone", "example": "Europe/Berlin"}
-    return fields.String(validate=[known_zone, validate.Length(max=LONGEST_ZONE)], **options)
+    said = {"description": description} if description else {}
+    metadata = {"format": "time-zone", "example": "Europe/Berlin", "maxLength": LONGEST_ZONE, **said}
+    return fields.String(validate=known_zone, metadata=metadata, **options)
 
 
 def locale_field(**options: Any) -> fields.String:

@@ -11,6 +11,7 @@ from delivery.web.documented import ENTITY_TAGS, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
+# A file to download; its length follows from what was asked for.
 FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -55,6 +56,10 @@ class Blueprint(flask_smorest.Blueprint):
     def page_response(self, view: View) -> View:
         """Document that an operation answers with a page."""
         return self.response(HTTPStatus.OK, PAGE, content_type="text/html", description="A page")(view)
+
+    def file_response(self, content_type: str) -> Callable[[View], View]:
+        """Document that an operation answers with a file."""
+        return self.response(HTTPStatus.OK, FILE, content_type=content_type, description="A file")
 
     def page_to_form(self, view: View) -> View:
         """Document that an operation answers a page's form with the next page."""

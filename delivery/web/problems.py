@@ -8,6 +8,7 @@ import orjson
 import psycopg
 from flask import Flask, Response, g
 from gunicorn.http.errors import NoMoreData, ParseException
+from marshmallow import INCLUDE, fields, validate
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -21,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from delivery.errors import AppError, Conflict, Invalid, Malformed, Unavailable, problem
+from delivery.web.body import ERRORS_AT_MOST
+from delivery.web.schema import Schema, Text, Word
 
 log = logging.getLogger("delivery.errors")
 
@@ -36,6 +39,33 @@ _DETAILS = {
 # InternalError: PostgreSQL is read-only, as after a fail-over. InvalidRequestError: no pooled connection is alive.
 _OUTAGES = (OperationalError, InterfaceError, InternalError, InvalidRequestError, PoolTimeout)
 _NOT_MIGRATED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+
+
+class FieldProblem(Schema):
+    pointer = Text(
+        10_000,
+        required=True,
+        metadata={"description": "JSON pointer to the wrong field (RFC 6901).", "example": "/recipient/name"},
+    )
+    code = Word(40, required=True, metadata={"example": "required"})
+    message = Text(1000, required=True, metadata={"example": "Missing data for required field."})
+
+
+class Problem(Schema):
+    """What every error answers with (RFC 9457); it only documents, `respond` builds the answers."""
+
+    type = Word(100, required=True, metadata={"example": "urn:delivery:problem:validation_failed"})
+    title = Text(100, required=True, metadata={"example": "Unprocessable Entity"})
+    status = fields.Integer(required=True, validate=validate.Range(400, 599), metadata={"example": 422})
+    detail = Text(1000, required=True, metadata={"example": "Some fields are wrong; `errors` names each of them."})
+    code = Word(
+        60, required=True, metadata={"description": "Stable; meant for machines.", "example": "validation_failed"}
+    )
+    request_id = Word(64, required=True, metadata={"example": "0190a0a0000070008000000000000002"})
+    errors = fields.List(fields.Nested(FieldProblem), validate=validate.Length(max=ERRORS_AT_MOST))
+
+    class Meta:
+        unknown = INCLUDE  # a kind of problem may have members of its own (RFC 9457, 3.2)
 
 
 def init_app(app: Flask) -> None:

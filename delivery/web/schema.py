@@ -44,11 +44,12 @@ class Line(fields.String):
         super().__init__(validate=[self._length, *options.pop("validate", [])], metadata=metadata, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
-        text: str = super()._deserialize(value, attr, data, **options)
+        sent: str = super()._deserialize(value, attr, data, **options)
+        self._length(sent)
+        text = sent.strip()
         if self._wrong.search(text):
             raise self.make_error("control")
-        self._length(text)
-        return text.strip()
+        return text
 
 
 class Paragraph(Line):

@@ -3,7 +3,9 @@
 A new endpoint needs nothing here but its row in tests/calls.py, and examples on the fields of its schemas.
 """
 
+import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,12 +15,14 @@ from delivery.ops.openapi import document as build
 from delivery.policy import POLICY
 from delivery.web.rules import TESTS
 from tests.auth.keys import sandbox_of
-from tests.calls import CALLS, CUSTOMER, SignedCall, Things, nobody
+from tests.calls import CALLS, CUSTOMER, FileCall, SignedCall, Things, nobody
 from tests.factories import PASSWORD
 
 JSON = "application/json"
 # What no document can show, because it is made for one account or has to be of today: what a test takes in its place.
 LIVE = {("auth.login", "username"): "{address}"}
+# What tests/calls.py has in the place of an id, somewhere in a value.
+PLACE = re.compile(r"{\w+}")
 # Of one page of one list.
 OF_A_PAGE = {"cursor"}
 
@@ -49,7 +53,7 @@ def bodies(document, operation):
 def made_live(endpoint, call, example):
     """Put a test's own accounts, tokens and passwords in the place of those that the document shows."""
     sent = (call.form if isinstance(call, SignedCall) else call.json) or {}
-    own = {name: value for name, value in sent.items() if value == PASSWORD or "{" in str(value)}
+    own = {name: value for name, value in sent.items() if value == PASSWORD or PLACE.search(str(value))}
     live = {name: value for (whose, name), value in LIVE.items() if whose == endpoint}
     return {name: live.get(name, own.get(name, value)) for name, value in example.items()}
 
@@ -68,8 +72,16 @@ def send(app, people, endpoint, kind, example):
     if isinstance(call, SignedCall):
         return replace(call, form=live).about(Things(people, by=by)).send(nobody(app))
     call = replace(call, json=live).about(Things(people, by=by, of=call.of))
-    body = {"json": call.json} if kind == JSON else {"data": call.json, "content_type": kind}
+    body = {"json": call.json} if kind == JSON else {"data": parts_of(call), "content_type": kind}
     return credentials(app, endpoint, by).request(call.method, call.path, headers=call.headers, buffered=True, **body)
+
+
+def parts_of(call):
+    """What a form sends; the one with a file has options, too, as JSON."""
+    if not isinstance(call, FileCall):
+        return call.json
+    file = (io.BytesIO(call.json["file"].encode()), "orders.csv")
+    return {name: file if name == "file" else json.dumps(value) for name, value in call.json.items()}
 
 
 @pytest.mark.parametrize("endpoint", sorted(CALLS))

@@ -10,7 +10,7 @@ from delivery.idempotency import heeds_key, transactional
 from delivery.imports import bad_rows, looking, queries, services, uploading
 from delivery.imports.access import import_for
 from delivery.imports.files import Upload
-from delivery.imports.schemas import ImportArgs, ImportOut, ImportPage, import_out
+from delivery.imports.schemas import ImportArgs, ImportOut, ImportPage, UploadIn, import_out
 from delivery.imports.templates import applied
 from delivery.web import Blueprint, answer, caller, found, signed_in
 from delivery.web.paging import uuid_position, write_cursor
@@ -21,19 +21,10 @@ blp = Blueprint(
     url_prefix="/api/imports",
     description="Deliveries from CSV files, made in the background, each row once.",
 )
-_FILE = {"type": "string", "format": "binary", "description": "CSV, with the names of its columns in the first row."}
 _BODY = {
     "required": True,
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": _FILE, "options": {"$ref": "#/components/schemas/ImportIn"}},
-                "additionalProperties": False,
-            },
-            "encoding": {"options": {"contentType": "application/json"}},
-        }
+        "multipart/form-data": {"schema": UploadIn, "encoding": {"options": {"contentType": "application/json"}}}
     },
 }
 
@@ -106,7 +97,7 @@ def cancel(row: Any) -> Response:
 @signed_in
 @found(import_for)
 @blp.errors(401, 403, 404)
-@blp.doc(responses={"200": {"description": "OK", "content": {"text/csv": {"schema": {"type": "string"}}}}})
+@blp.file_response("text/csv")
 def errors(row: Any) -> Response:
     """Read the refused rows as CSV, as they came and with the reasons; put right, the file can be imported."""
     response = Response(stream_with_context(_encoded(row)), mimetype="text/csv")

@@ -157,6 +157,7 @@ class Window(TypedDict):
 class Delivery(TypedDict):
     id: str
     tracking_number: str
+    test: bool
     status: State
     allowed_transitions: list[State]
     owner_id: str
@@ -271,6 +272,7 @@ class WebhookEndpoint(TypedDict):
     description: str | None
     events: list[str]
     all_deliveries: bool
+    test: bool
     status: str
     disabled_reason: str | None
     verified_at: str | None
