@@ -1,4 +1,4 @@
-"""The migration of search: one line where the extension is refused, on without it, and whole after a broken-off build."""
+"""The migration of search: one line where the extension is refused, on without it, whole after a broken-off build."""
 
 import psycopg
 import pytest
