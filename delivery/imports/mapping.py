@@ -88,7 +88,8 @@ class Plan:
     def reference_of(self, cells: list[str]) -> str | None:
         """Return a row's reference, without a look at the rest."""
         step = self._reference
-        return step and (_text_of(cells, step.places) or step.default)
+        found: str | None = step and (_text_of(cells, step.places) or step.default)
+        return found
 
     def _body(self, cells: list[str]) -> tuple[dict[str, Any], set[str], dict[str, RowError]]:
         # Their fields are missed by name, not they as a whole.

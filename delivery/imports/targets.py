@@ -54,7 +54,7 @@ REQUIRED_PARTS = tuple(dict.fromkeys(path.partition(".")[0] for path in REQUIRED
 
 
 def schema_of(paths: Collection[str]) -> DeliveryIn:
-    """Return the schema of deliveries without the fields that no cell gives and that are nothing then: half the work."""
+    """Return the schema of deliveries without fields that no cell gives and that are nothing then: half the work."""
     tops = {path.partition(".")[0] for path in paths} | {*REQUIRED_PARTS}
     used = [path for path, field in TARGETS.items() if path in paths or _counts(path, field, tops)]
     return DeliveryIn(only=[*used, *(name for name in DELIVERY.fields if _counts(name, DELIVERY.fields[name], tops))])
