@@ -2,7 +2,7 @@
 
 On a private PostgreSQL that writes to the disk as in production: `flask deliveries import`, a process of its own, gets
 CSV files of which each row is different. The small file and the large one tell whether memory grows with the rows.
-Beside the time stands processor time, the importing process's and PostgreSQL's: on a busy machine that alone says something.
+Beside the time stands processor time, the importing process's and PostgreSQL's: on a busy machine that alone counts.
 """
 
 import argparse
