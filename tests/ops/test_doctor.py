@@ -140,7 +140,7 @@ def test_a_redis_that_may_forget_jobs_is_a_warning(running):
 
 def test_where_no_process_runs_it_says_what_to_start(app):
     found, exit_code = examine(app)
-    assert ill(found) == {"mail worker", "sms worker", "webhook worker", "cron"}
+    assert ill(found) == {"mail worker", "sms worker", "webhook worker", "imports worker", "cron"}
     assert found["mail worker"] == ("FAIL", "no workers, no jobs waiting  -> start `flask worker mail`")
     assert found["cron"][1].endswith("-> start `flask cron`")
     assert exit_code == 1
