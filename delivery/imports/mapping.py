@@ -88,7 +88,10 @@ class Plan:
     def reference_of(self, cells: list[str]) -> str | None:
         """Return a row's reference, without a look at the rest."""
         step = self._reference
-        return (_text_of(cells, step.places) or step.default) if step else None
+        if step is None:
+            return None
+        found: str | None = _text_of(cells, step.places) or step.default
+        return found
 
     def _body(self, cells: list[str]) -> tuple[dict[str, Any], set[str], dict[str, RowError]]:
         # Their fields are missed by name, not they as a whole.

@@ -140,7 +140,7 @@ def test_a_redis_that_may_forget_jobs_is_a_warning(running):
 
 def test_where_no_process_runs_it_says_what_to_start(app):
     found, exit_code = examine(app)
-    assert ill(found) == {"mail worker", "sms worker", "webhook worker", "cron"}
+    assert ill(found) == {"mail worker", "sms worker", "webhook worker", "imports worker", "cron"}
     assert found["mail worker"] == ("FAIL", "no workers, no jobs waiting  -> start `flask worker mail`")
     assert found["cron"][1].endswith("-> start `flask cron`")
     assert exit_code == 1
@@ -170,8 +170,9 @@ def test_an_import_that_nobody_works_on_is_reported(running, api, travel, second
     asked(running, api.user_id)
     travel(seconds=seconds)
     found, _ = examine(running)
-    late = f", the first has waited for {seconds} s" if level != "ok" else ""
-    assert found["imports queue"] == (level, f"1 queued, none running{late}")
+    late = f", the first has waited for {seconds} s  -> see `flask imports list" if level != "ok" else ""
+    assert found["imports queue"][0] == level
+    assert found["imports queue"][1].startswith(f"1 queued, none running{late}")
 
 
 def test_an_import_that_somebody_works_on_is_not_late(running, api):
