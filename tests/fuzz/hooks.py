@@ -20,7 +20,7 @@ from config import Config
 from delivery import clock
 from delivery.app import create_app
 from tests.auth.keys import key_of, sandbox_of
-from tests.calls import ADMIN, COURIER, CUSTOMER, DISPATCHER, OBJECTS, OWN, Things, nobody
+from tests.calls import ADMIN, ASSIGNED, COURIER, CUSTOMER, DISPATCHER, NOBODYS, OBJECTS, OWN, Things, nobody
 from tests.factories import PASSWORD, People
 
 ROLES = (CUSTOMER, COURIER, DISPATCHER, ADMIN)
@@ -61,7 +61,8 @@ class Account:
 
     def __init__(self):
         role = _random.choice(ROLES) if _role in {KEY, "mixed"} else _role
-        self.owner = people.make(CUSTOMER if role == NOBODY else role)
+        self.role = CUSTOMER if role == NOBODY else role
+        self.owner = people.make(self.role)
         self.api = {KEY: key_of, NOBODY: lambda _: nobody(app)}.get(_role, lambda owner: owner)(self.owner)
         # What is for test keys alone lets in nobody else.
         self.sandbox = self.api if _role == NOBODY else sandbox_of(self.owner)
@@ -77,7 +78,13 @@ class Account:
         return self._made(THINGS[name])
 
     def _made(self, thing):
-        return str(Things(people, by=self.owner, of=OWN)[thing])
+        carries = (
+            self.role == COURIER and thing == THINGS["delivery_id"]
+        )  # couriers see what they carry, and own nothing
+        try:
+            return str(Things(people, by=self.owner, of=ASSIGNED if carries else OWN)[thing])
+        except AssertionError:  # a call has ended the account
+            return NOBODYS
 
 
 @schemathesis.auth(refresh_interval=None)
