@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from scripts.backups.places import Place
 
 FILE = "database.sqlite3.gz"
 WAIT_SECONDS = 30
+# What an SQLite file begins with: its kind, the size of a page (1 stands for the largest), and how many there are.
+_HEADER, _MAGIC, _LARGEST_PAGE = struct.Struct(">16sH10xI"), b"SQLite format 3\0", 65536
 
 
 def save(place: Place, folder: Path, *, how: str | None) -> tuple[str, str, dict[str, int]]:
@@ -57,13 +60,23 @@ def contents(connection: sqlite3.Connection) -> tuple[str | None, dict[str, int]
 
 
 def check(_place: Place, folder: Path, manifest: Manifest) -> None:
-    """See that the copy can be decrypted and decompressed.
+    """See that the copy can be decrypted and decompressed, and is an SQLite file of the size that it says.
 
     Raises:
-        Failed: it cannot.
+        Failed: it cannot, or is not.
     """
+    head, size = bytearray(), 0
+
+    def count(chunk: bytes) -> None:
+        nonlocal size
+        head.extend(chunk[: _HEADER.size - len(head)])
+        size += len(chunk)
+
     with (folder / manifest.database).open("rb") as file:
-        flow(*sealing.opened(manifest.sealed), Step(["gzip", "--test"]), source=file)
+        flow(*sealing.opened(manifest.sealed), Step(["gzip", "--decompress", "--stdout"]), source=file, sink=count)
+    magic, page, pages = _HEADER.unpack(head.ljust(_HEADER.size, b"\0"))
+    if magic != _MAGIC or size != pages * (_LARGEST_PAGE if page == 1 else page):
+        raise Failed(f"{folder / manifest.database} is no whole SQLite database", os.EX_DATAERR)
 
 
 @contextmanager
