@@ -128,11 +128,13 @@ def test_what_a_killed_restore_left_is_cleared_and_nothing_else(site, postgres):
             Path(path).touch()
         before = Path(f"{place.database}_before_{STAMP}")
         os.link(place.database, before)
+        Path(f"{before}-journal").touch()  # of a broken one, put aside first
         told = sqlite.clear(place)
         assert told == [f"{left} is deleted", f"{before}, a second name of the database, is deleted"]
         assert sqlite.clear(place) == []
         assert "_restoring_mine" in "".join(site.databases())
         assert not any(STAMP in name for name in site.databases())
+        assert f"{site.name}-journal" in {str(path) for path in site.data.iterdir()}
     else:
         for name in (left, near):
             postgres.execute(f'CREATE DATABASE "{name}"')
