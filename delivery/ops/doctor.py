@@ -98,8 +98,9 @@ def _named(error: Exception) -> str:
     """Return the class of an error, or the system's words: a library's text may hold addresses and passwords."""
     name = type(error).__name__
     # A library's own errors may have numbers of its own.
-    is_systems = isinstance(error, OSError) and getattr(builtins, name, None) is type(error) and error.errno
-    return os.strerror(error.errno) if is_systems else name
+    if isinstance(error, OSError) and error.errno and getattr(builtins, name, None) is type(error):
+        return os.strerror(error.errno)
+    return name
 
 
 def _advice(check: Check, finding: Finding) -> str:

@@ -114,11 +114,8 @@ def _manifest(found: dict[str, Any]) -> Manifest:
 
 def _check_kinds(manifest: Manifest) -> None:
     texts = (manifest.version, manifest.created_at, manifest.engine, manifest.revision, *_members(manifest))
-    counts = manifest.tables.values()  # of something else it is an AttributeError
-    # What is no text has no such method; what is no line would be none where it is told.
-    if not all(str.isprintable(text) for text in (*texts, *manifest.tables)) or any(
-        type(one) is not int for one in counts
-    ):
+    # What is no text has no such method, and what has several lines would be several where it is told.
+    if not all(map(str.isprintable, texts)) or any(type(count) is not int for count in manifest.tables.values()):
         raise ValueError
 
 

@@ -231,6 +231,9 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
         owner = Path(place.database).stat()
         os.chown(new, owner.st_uid, owner.st_gid)
         _put_aside(place.database, before=old)
+    else:
+        for end in _BESIDE:  # of a file that is gone; as SQLite does, where it finds none
+            Path(place.database + end).unlink(missing_ok=True)
     try:
         Path(new).replace(place.database)
     except OSError:
