@@ -1,5 +1,6 @@
 """Every setting once: name, type, default and meaning, read from the environment and `.env`."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -238,12 +239,12 @@ class Config:
 
     @classmethod
     def load_or_exit(cls) -> Self:
-        """Read the settings, or print a line for each wrong one and exit with EX_CONFIG."""
+        """Read the settings, or print a line for each wrong one and exit with EX_CONFIG; EX_IOERR: the disk is full."""
         try:
             config = cls()
         except ConfigError as error:
             sys.stderr.write(f"{error}\n")
-            sys.exit(os.EX_CONFIG)
+            sys.exit(error.code)
         if config.in_development and not is_loopback(config.HOST):
             sys.stderr.write("HOST: the development environment is safe on loopback only\n")
         return config
@@ -266,8 +267,10 @@ class Config:
     def _fill_keys(self) -> None:
         try:
             keys = saved_keys(self.DATA_DIR)
-        except OSError:
-            raise ConfigError({"DATA_DIR": "a folder that this user may write to"}) from None
+        except OSError as error:
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            problem = {"DATA_DIR": f"a folder that this user can write to ({error.strerror})"}
+            raise ConfigError(problem, code=os.EX_IOERR if full else os.EX_CONFIG) from None
         for name, key in keys.items():
             setattr(self, name, getattr(self, name) or key)
 

@@ -14,6 +14,7 @@ from config_checks import SIGNING_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TextIO
 
 READABLE = "a UTF-8 text file that this user may read"
 
@@ -21,8 +22,8 @@ READABLE = "a UTF-8 text file that this user may read"
 class ConfigError(Exception):
     """The settings cannot be used: which ones, and what is expected, never what was found."""
 
-    def __init__(self, problems: dict[str, str]) -> None:
-        self.problems = problems
+    def __init__(self, problems: dict[str, str], *, code: int = os.EX_CONFIG) -> None:
+        self.problems, self.code = problems, code
         super().__init__("\n".join(f"{name}: expected {expected}" for name, expected in problems.items()))
 
 
@@ -52,13 +53,24 @@ def with_files(raw: Mapping[str, str], settings: Iterable[str]) -> dict[str, str
 def saved_keys(folder: Path) -> dict[str, str]:
     """Development's keys, made by whichever process comes first; the lock lets nobody see half a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "secrets.env", os.O_RDWR | os.O_CREAT, 0o600)
+    path = folder / "secrets.env"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         saved = dotenv_values(stream=file)
         keys = {name: saved.get(name) or secrets.token_urlsafe(48) for name in SIGNING_KEYS}
         if keys != saved:
-            file.seek(0)
-            file.write("".join(f"{name}={key}\n" for name, key in keys.items()))
-            file.truncate()
+            is_new = not os.fstat(descriptor).st_size
+            try:
+                _write(file, keys)
+            except OSError:
+                if is_new:
+                    path.unlink()
+                raise
     return keys
+
+
+def _write(file: TextIO, keys: Mapping[str, str]) -> None:
+    file.seek(0)
+    file.write("".join(f"{name}={key}\n" for name, key in keys.items()))
+    file.truncate()

@@ -1,5 +1,6 @@
 """What production refuses, and the keys that development makes for itself."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -227,7 +228,27 @@ def test_processes_that_start_together_agree(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
 
-    assert list(refused({"DATA_DIR": str(tmp_path / "file" / "below")})) == ["DATA_DIR"]
+    told = refused({"DATA_DIR": str(tmp_path / "file" / "below")})
+    assert told == {"DATA_DIR": "a folder that this user can write to (Not a directory)"}
+
+
+def test_a_full_disk_is_called_so_and_no_empty_file_is_left(tmp_path, monkeypatch, capsys):
+    def full(*_given):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("config_sources._write", full)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        Config.load_or_exit()
+    assert ended.value.code == os.EX_IOERR
+    assert (
+        "DATA_DIR: expected a folder that this user can write to (No space left on device)" in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "secrets.env").write_text("# of somebody\n")
+    with pytest.raises(SystemExit):
+        Config.load_or_exit()
+    assert (tmp_path / "secrets.env").read_text() == "# of somebody\n"
 
 
 @pytest.mark.parametrize(("name", "weak"), [("ARGON2_MEMORY_KIB", "19455"), ("ARGON2_TIME_COST", "1")])

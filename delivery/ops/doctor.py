@@ -1,6 +1,8 @@
 """`flask doctor`: looks at every part that Delivery needs and says what to do about those that are ill."""
 
+import builtins
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -92,8 +94,16 @@ def _look(check: Check, found: dict[str, Finding]) -> Finding:
         return check.look()
     except Exception as error:
         logger.debug("a check failed", exc_info=error)
-        # The class alone: a library's text may hold addresses and passwords.
-        return Finding(Level.FAIL, f"does not work ({type(error).__name__})")
+        return Finding(Level.FAIL, f"does not work ({_named(error)})")
+
+
+def _named(error: Exception) -> str:
+    """Return the class of an error, or the system's words: a library's text may hold addresses and passwords."""
+    name = type(error).__name__
+    # A library's own errors may have numbers of its own.
+    if isinstance(error, OSError) and error.errno and getattr(builtins, name, None) is type(error):
+        return os.strerror(error.errno)
+    return name
 
 
 def _advice(check: Check, finding: Finding) -> str:

@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +35,16 @@ def main() -> None:
     began = time.monotonic()
     with _alone(options.to):
         sealing.try_out(how)
-        made = _make(place, options.to, how=how)
-        gone = retention.apply(options.to, newest=options.keep, daily=options.keep_daily, weekly=options.keep_weekly)
-    size = sum(path.stat().st_size for path in made.iterdir())
+        made, found = _make(place, options.to, how=how)
+        size = sum(path.stat().st_size for path in made.iterdir())
+        gone, later = retention.apply(made, newest=options.keep, daily=options.keep_daily, weekly=options.keep_weekly)
     seconds = time.monotonic() - began
     sealed = f", encrypted by {how}" if how else ""
-    print(f"Saved {made}: {size / 1e6:.1f} MB{sealed}, in {seconds:.1f} s; {len(gone) or 'no'} old ones deleted.")  # noqa: T201
+    _say(f"Saved {made}: {size / 1e6:.1f} MB{sealed}, in {seconds:.1f} s; {len(gone) or 'no'} old ones deleted.")
+    if later:
+        _say(f"Of a later time than this one, so neither counted nor deleted: {', '.join(later)}.")
+    if not found.is_known:
+        _say(f"Its schema ({found.revision}) is newer than this code: restoring it needs the newer release.")
 
 
 def _options() -> argparse.Namespace:
@@ -88,7 +93,7 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make(place: places.Place, to: Path, *, how: str | None) -> Path:
+def _make(place: places.Place, to: Path, *, how: str | None) -> tuple[Path, manifest.Manifest]:
     """Write a backup under another name, read all of it again, and only then give it its own."""
     now = datetime.now(UTC)
     name = f"delivery-{now.strftime(retention.STAMP)}"
@@ -98,13 +103,13 @@ def _make(place: places.Place, to: Path, *, how: str | None) -> Path:
     partial.mkdir()
     try:
         _fill(partial, place, now, how=how)
-        manifest.checked(partial)
+        found = manifest.whole(partial)
         partial.rename(whole)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     manifest.keep_names(to)
-    return whole
+    return whole, found
 
 
 def _fill(folder: Path, place: places.Place, now: datetime, *, how: str | None) -> None:
@@ -124,6 +129,10 @@ def _fill(folder: Path, place: places.Place, now: datetime, *, how: str | None) 
         sealed=how,
     )
     manifest.write(folder, said)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

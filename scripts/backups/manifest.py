@@ -32,6 +32,11 @@ class Manifest:
     product: str = "delivery"
     format: int = FORMAT
 
+    @property
+    def is_known(self) -> bool:
+        """Whether this code can bring the schema up to date."""
+        return self.revision in _revisions()
+
 
 def own_version() -> str:
     """Return the version of this code."""
@@ -69,6 +74,22 @@ def checked(folder: Path) -> Manifest:
     Raises:
         Failed: it is none of ours, damaged, incomplete, or newer than this code.
     """
+    manifest = whole(folder)
+    if not manifest.is_known:
+        raise _bad(
+            folder,
+            f"its schema ({manifest.revision}, of version {manifest.version}) is not known to this version"
+            f" {own_version()}: use the code that made it, or newer",
+        )
+    return manifest
+
+
+def whole(folder: Path) -> Manifest:
+    """Return the manifest of a backup of which nothing is missing or damaged, of whatever schema.
+
+    Raises:
+        Failed: it is none of ours, damaged, or incomplete.
+    """
     sums = _checked_sums(folder)
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -78,12 +99,6 @@ def checked(folder: Path) -> Manifest:
     for name in _members(manifest):
         if name not in sums:
             raise _bad(folder, f"{SUMS} does not name {name}")
-    if manifest.revision not in _revisions():
-        raise _bad(
-            folder,
-            f"its schema ({manifest.revision}, of version {manifest.version}) is not known to this version"
-            f" {own_version()}: use the code that made it, or newer",
-        )
     return manifest
 
 
@@ -91,9 +106,17 @@ def _manifest(found: dict[str, Any]) -> Manifest:
     if found["product"] != "delivery" or found["format"] != FORMAT:
         raise ValueError
     manifest = Manifest(**found)
+    _check_kinds(manifest)
     if any(Path(name).name != name for name in _members(manifest)) or manifest.sealed not in {None, *KINDS}:
         raise ValueError
     return manifest
+
+
+def _check_kinds(manifest: Manifest) -> None:
+    texts = (manifest.version, manifest.created_at, manifest.engine, manifest.revision, *_members(manifest))
+    # What is no text has no such method, and what has several lines would be several where it is told.
+    if not all(map(str.isprintable, texts)) or any(type(count) is not int for count in manifest.tables.values()):
+        raise ValueError
 
 
 def _members(manifest: Manifest) -> list[str]:

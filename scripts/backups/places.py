@@ -55,6 +55,7 @@ class Place:
     compose: tuple[str, ...] = ()
     data_dir: Path | None = None
     kept_out: tuple[str, ...] = ()  # patterns of whole paths
+    is_broken: bool = False  # an SQLite file that cannot be read: put aside as it is, and opened no more
 
     def beside(self, what: str) -> str:
         """Return what the names of databases `restoring` and `before` this one begin with; a time follows."""

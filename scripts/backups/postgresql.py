@@ -16,6 +16,11 @@ DUMP = "database.dump"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1;"
 _ZSTD_SINCE = 16
 _READ_ONLY = "default_transaction_read_only"
+# As pg_terminate_backend() sees it.
+_OURS_TO_END = """
+    (current_setting('is_superuser') = 'on' OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid)
+    AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
+"""
 _PATIENCE = 5000  # milliseconds until a connection that is ended has gone
 # What restoring may keep busy; more than one job needs a file that can be read at several places at once.
 _JOBS = min(4, os.cpu_count() or 1)
@@ -91,12 +96,17 @@ def clear(place: Place) -> list[str]:
         if told:
             _open(session, place.database)
         for database in left:
-            if session.ask(f"{_others(database)};"):
+            if session.ask(f"SELECT 1 {_others(database)};"):
                 told.append(f"{database} is left alone, for somebody is connected to it")
             else:
                 session.ask(f"DROP DATABASE {name(database)};")
                 told.append(f"{database} is dropped")
     return told
+
+
+def is_broken(_place: Place) -> bool:
+    """Tell whether the database is none any more; a server looks after that itself."""
+    return False
 
 
 def is_in_use(place: Place) -> bool | None:
@@ -117,6 +127,7 @@ def load(place: Place, folder: Path, manifest: Manifest, *, into: str) -> None:
         Failed: it could not be made or filled; whoever called drops it.
     """
     with Session(place, "postgres") as session:
+        _see_nobody_else(session, place.database)  # not only when all is done
         session.ask(f"CREATE DATABASE {name(into)} TEMPLATE template0 {_alike(session, place.database)};")
     words = ["-w", "--exit-on-error", "--no-owner", "--no-privileges", "-d", into]
     path = folder / manifest.database
@@ -151,6 +162,7 @@ def read_only(place: Place) -> Iterator[None]:
     """Have nothing written to the database from here on; undone when what follows fails."""
     try:
         with Session(place, "postgres") as session:
+            _see_nobody_else(session, place.database)
             session.ask(f"ALTER DATABASE {name(place.database)} SET {_READ_ONLY} = on;")
             session.ask(_others_end(place.database))
         yield
@@ -169,6 +181,7 @@ def swap(place: Place, *, new: str, old: str | None) -> None:
             return
         session.ask(f"ALTER DATABASE {current} ALLOW_CONNECTIONS false;")
         try:
+            _see_nobody_else(session, place.database)
             session.ask(_others_end(place.database))
             session.ask(
                 f"BEGIN; ALTER DATABASE {current} RENAME TO {name(old)};"
@@ -197,11 +210,25 @@ def _open(session: Session, database: str) -> None:
     session.ask(_others_end(database))
 
 
-def _others(database: str, *, what: str = "1") -> str:
-    # PostgreSQL's own, such as autovacuum, are not ours to end, and in nobody's way.
-    named = f"datname = {literal(database)} AND backend_type = 'client backend'"
-    return f"SELECT {what} FROM pg_stat_activity WHERE {named}"  # noqa: S608
+def _see_nobody_else(session: Session, database: str) -> None:
+    """See that everybody who is connected to a database can be disconnected.
+
+    Raises:
+        Failed: somebody cannot, such as a superuser.
+    """
+    if names := session.ask(f"SELECT DISTINCT usename {_others(database)} AND NOT {_OURS_TO_END} ORDER BY 1;"):
+        who = ", ".join(names)
+        raise Failed(
+            f"{database} is in use by {who}, whom its owner may not disconnect: have them leave first", os.EX_TEMPFAIL
+        )
+
+
+def _others(database: str) -> str:
+    # PostgreSQL's own, such as autovacuum, are not ours to end, and in nobody's way. Of the sessions of other roles
+    # nothing but pid, role and database is told.
+    seen = "usename IS NOT NULL AND (backend_type IS NULL OR backend_type = 'client backend')"
+    return f"FROM pg_stat_activity WHERE datname = {literal(database)} AND {seen}"
 
 
 def _others_end(database: str) -> str:
-    return _others(database, what=f"pg_terminate_backend(pid, {_PATIENCE})") + ";"
+    return f"SELECT pg_terminate_backend(pid, {_PATIENCE}) {_others(database)} AND {_OURS_TO_END};"

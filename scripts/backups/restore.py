@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -25,8 +26,8 @@ Settings: those of the API; BACKUP_AGE_IDENTITY, the file of the key, for what a
 PG_BIN, COMPOSE as in backup.sh.
 
 Exit codes: 0 done, 1 failed, 2 used wrongly, 65 no backup that can be restored, 69 the database cannot be reached, 73
-there is something in the database and --replace is not given, 74 the disk is full or fails, 75 the database is in use,
-or another restore is running, 77 refused by the database or the disk, 78 settings, 130 interrupted.
+the database has rows or cannot be read, and --replace is not given, 74 the disk is full or fails, 75 the database is
+in use, or another restore is running, 77 refused by the database or the disk, 78 settings, 130 interrupted.
 """
 
 
@@ -47,11 +48,11 @@ def main() -> None:
     with engine.locked(place):
         for line in engine.clear(place):
             _say(f"A restore was killed here: {line}.")
-        in_use = engine.is_in_use(place)
+        place = replace(place, is_broken=engine.is_broken(place))
+        in_use = place.is_broken or engine.is_in_use(place)
         if in_use and not options.replace:
-            raise Failed(
-                f"there are rows in {place.database}: give --replace to put the backup in its place", os.EX_CANTCREAT
-            )
+            what = "cannot be read as a database" if place.is_broken else "has rows"
+            raise Failed(f"{place.database} {what}: give --replace to put the backup in its place", os.EX_CANTCREAT)
         _restore(engine, place, folder, found, is_there=in_use is not None, without_erasures=options.without_erasures)
 
 
@@ -111,9 +112,14 @@ def _dropped_when_in_vain(engine: ModuleType, place: Place, new: str) -> Iterato
 
 
 def _prepare(place: Place, new: str, found: Manifest, *, without_erasures: bool) -> None:
-    words = ["restored", "--yes", "--database", new, "--reason", f"restored from the backup of {found.created_at}"]
+    words = ["restored", "--yes", "--reason", f"restored from the backup of {found.created_at}"]
+    words += [] if place.is_broken else ["--database", new]
     words += ["--without-erasures"] if without_erasures else []
-    flow(place.flask(*words), sink=lambda chunk: _say(chunk.decode(errors="replace").rstrip()))
+    step = place.flask(*words)
+    if place.is_broken:
+        _say("The database in use cannot be asked for its latest erasures; the list counts.")
+        step = sqlite.instead(step, new)
+    flow(step, sink=lambda chunk: _say(chunk.decode(errors="replace").rstrip()))
 
 
 def _put_files(place: Place, folder: Path, found: Manifest) -> None:

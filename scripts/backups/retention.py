@@ -33,13 +33,18 @@ def surplus(names: Sequence[str], *, newest: int, daily: int, weekly: int) -> li
     return [name for _, name in times if name not in kept]
 
 
-def apply(folder: Path, *, newest: int, daily: int, weekly: int) -> list[str]:
-    """Delete what is surplus and return its names; what is none of ours stays, and so does a link."""
+def apply(made: Path, *, newest: int, daily: int, weekly: int) -> tuple[list[str], list[str]]:
+    """Delete what is surplus beside the backup just made; return its names, and those of backups of a later time.
+
+    Those neither count nor go: a clock was wrong, then or now. What is none of ours stays, and so does a link.
+    """
+    folder = made.parent
     found = [path for path in folder.iterdir() if (path / MANIFEST).is_file() and (path / SUMS).is_file()]
-    names = [path.name for path in found if not path.is_symlink()]
-    gone = surplus(names, newest=newest, daily=daily, weekly=weekly)
+    names = [path.name for path in found if not path.is_symlink() and made_at(path.name)]
+    later = sorted(name for name in names if name > made.name)  # what it is made of sorts as time does
+    gone = surplus([name for name in names if name <= made.name], newest=newest, daily=daily, weekly=weekly)
     for name in gone:
         # Not half a backup under its own name, should this be interrupted.
         doomed = (folder / name).rename(folder / f".{name}.partial")
         shutil.rmtree(doomed)
-    return gone
+    return gone, later

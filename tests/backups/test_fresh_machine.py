@@ -1,13 +1,18 @@
 """A backup comes back onto a machine where there is nothing; what nobody brought along is told, not done without."""
 
 import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from delivery.database import db
 from delivery.privacy import erasure_list
+from scripts.backups import sqlite as of_sqlite
 from scripts.backups.failures import Failed
+from scripts.backups.places import Place
 from tests.commands import run
 from tests.factories import People
 
@@ -42,6 +47,23 @@ def test_onto_a_machine_with_nothing_on_it(site, postgres):
     assert site.rows()["deliveries"] == deliveries
     with site.reopen().app_context():
         assert db.session.execute(text("SELECT count(*) FROM outbox_holds")).scalar_one() == 1
+
+
+def test_the_log_of_a_file_that_is_gone_is_not_taken_for_one_of_the_restored_file(tmp_path):
+    live, new = tmp_path / "live.sqlite3", tmp_path / "new.sqlite3"
+    for path in (live, new):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE rows AS SELECT 'restored' AS said")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if path == live:
+                connection.execute("UPDATE rows SET said = 'of the one before'")
+                log = Path(f"{live}-wal").read_bytes()
+    live.unlink()
+    Path(f"{live}-wal").write_bytes(log)
+    of_sqlite.swap(Place("sqlite", str(live)), new=str(new), old=None)
+    with closing(sqlite3.connect(live)) as connection:
+        assert connection.execute("SELECT said FROM rows").fetchall() == [("restored",)]
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from delivery.database import db
 from scripts.backups import places, postgresql, sqlite
+from scripts.backups.failures import Failed
 from tests.backups.conftest import ROOT
 from tests.commands import run
 from tests.servers.waiting import wait_until
@@ -109,6 +110,49 @@ def test_whoever_connected_while_it_was_read_only_can_write_again(site):
     assert run(site.app, "notifications", "hold", "--reason", "afterwards").exit_code == 0
 
 
+@pytest.fixture
+def owned(site, postgres):
+    """The place of a deployment whose owner is no superuser, and one of whoever is."""
+    site.close()
+    owner = f"owner_{site.name}"
+    postgres.execute(f'CREATE ROLE "{owner}" LOGIN CREATEDB')
+    postgres.execute(f'ALTER DATABASE "{site.name}" OWNER TO "{owner}"')
+    of = [
+        places.Place("postgresql", site.name, {"PGHOST": str(postgres.folder), "PGUSER": user})
+        for user in (owner, "postgres")
+    ]
+    yield of
+    postgres.execute(f'ALTER DATABASE "{site.name}" OWNER TO postgres')
+    for what in ("restoring", "before"):
+        postgresql.drop(of[1], of[1].beside(what) + STAMP)
+    postgres.execute(f'DROP ROLE "{owner}"')
+
+
+@on_postgresql
+def test_who_cannot_be_disconnected_is_named_before_there_is_work_to_lose(site, owned):
+    """To such an owner the server hides what a session of another role does."""
+    place, above = owned
+    new, old = (place.beside(what) + STAMP for what in ("restoring", "before"))
+    with postgresql.Session(place, "postgres") as session:
+        session.ask(f'CREATE DATABASE "{new}";')
+    for step in (
+        lambda: postgresql.load(place, site.folder, None, into=f"{new}_not"),
+        lambda: postgresql.read_only(place).__enter__(),
+        lambda: postgresql.swap(place, new=new, old=old),
+    ):
+        with postgresql.Session(above, site.name) as stranger:
+            with pytest.raises(Failed, match="is in use by postgres, whom its owner may not disconnect") as failure:
+                step()
+            stranger.ask("SELECT 1;")
+        assert failure.value.code == os.EX_TEMPFAIL
+        assert (setting(site, site.name), site.databases()) == ([], [site.name, new])
+    with postgresql.Session(above, new):
+        assert postgresql.clear(place) == [f"{new} is left alone, for somebody is connected to it"]
+    with postgresql.Session(place, site.name), postgresql.read_only(place):
+        postgresql.swap(place, new=new, old=old)
+    assert site.databases() == [site.name, old], "whom the owner may disconnect is disconnected"
+
+
 def test_two_restores_at_once_do_not_hurt_one_another(site):
     site.fill()
     backup = site.backup()
@@ -128,11 +172,13 @@ def test_what_a_killed_restore_left_is_cleared_and_nothing_else(site, postgres):
             Path(path).touch()
         before = Path(f"{place.database}_before_{STAMP}")
         os.link(place.database, before)
+        Path(f"{before}-journal").touch()  # of a broken one, put aside first
         told = sqlite.clear(place)
         assert told == [f"{left} is deleted", f"{before}, a second name of the database, is deleted"]
         assert sqlite.clear(place) == []
         assert "_restoring_mine" in "".join(site.databases())
         assert not any(STAMP in name for name in site.databases())
+        assert f"{site.name}-journal" in {str(path) for path in site.data.iterdir()}
     else:
         for name in (left, near):
             postgres.execute(f'CREATE DATABASE "{name}"')

@@ -1,11 +1,13 @@
 """What is no whole backup of ours is refused in one line, with nothing touched; a failed backup leaves none behind."""
 
+import gzip
 import json
 import os
 import shutil
 import stat
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from scripts.backups import manifest
 from scripts.backups.failures import Failed, of_files
@@ -54,7 +56,14 @@ def foreign(backup):
     sums(backup)
 
 
+def hello(backup):
+    """A file that gzip takes for whole."""
+    database(backup).write_bytes(gzip.compress(b"hello"))
+    sums(backup)
+
+
 SPOILT = (
+    (hello, ""),
     (cut, "is damaged"),
     (flip, "is damaged"),
     (foreign, ""),
@@ -83,6 +92,24 @@ def test_what_is_no_whole_backup_is_refused(site):
         spoil(backup)
         line, code = site.refuses(backup, "--replace")
         assert (says in line, code) == (True, DATA), line
+
+
+def test_a_manifest_with_something_else_where_words_and_numbers_belong_is_refused(tmp_path):
+    (tmp_path / "database.dump").touch()
+    manifest.write(tmp_path, manifest.Manifest("1", "now", "sqlite", "r", {"users": 3}, "database.dump", None, None))
+    assert manifest.whole(tmp_path).tables == {"users": 3}
+    saved = json.loads((tmp_path / "manifest.json").read_text())
+    spoilt = [
+        {**saved, name: wrong} for name in saved for wrong in (1, 1.5, True, [1], {"a": "b"}, {"a": None}, "a\nb")
+    ]
+    for found in [*spoilt, *({**saved, name: None} for name in saved if name not in {"files", "sealed"}), [], None]:
+        if found == saved:  # True is 1
+            continue
+        (tmp_path / "manifest.json").write_text(json.dumps(found))
+        sums(tmp_path)
+        with pytest.raises(Failed, match="its manifest cannot be read") as refused:
+            manifest.whole(tmp_path)
+        assert refused.value.code == DATA
 
 
 def test_a_dump_with_too_few_rows_is_dropped_again(site):
@@ -158,6 +185,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(site):
     site.patch.setattr("scripts.backups.sealing.write", full)
     line, code = failed(site)
     assert ("No space left on device" in line, code) == (True, os.EX_IOERR)
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_schema_newer_than_the_code_is_saved_and_restored_by_the_newer_release(site, capsys):
+    """As after a rollback of the code, when a backup may be wanted most."""
+    engine = create_engine(site.url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'from_the_future'"))
+    engine.dispose()
+    backup = site.backup()
+    _, told = capsys.readouterr().out.splitlines()
+    assert told == "Its schema (from_the_future) is newer than this code: restoring it needs the newer release."
+    site.close()
+    line, code = site.refuses(backup, "--check")
+    assert ("use the code that made it, or newer" in line, code) == (True, DATA)
 
 
 def test_settings_that_make_no_sense_are_refused(site):

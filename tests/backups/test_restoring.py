@@ -1,6 +1,10 @@
 """A backup brings every row back, and its restore undoes nothing that must stay done."""
 
+import os
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +15,9 @@ from delivery.notifications.jobs import deliver
 from delivery.notifications.states import Channel
 from delivery.ops import cron
 from delivery.privacy import erasure_list
-from scripts.backups import manifest, places, postgresql, sqlite
+from scripts.backups import manifest, places, postgresql
+from scripts.backups import sqlite as of_sqlite
+from scripts.backups.failures import Failed
 from tests.commands import run_json
 from tests.factories import People
 from tests.notifications.conftest import Outbox
@@ -99,6 +105,47 @@ def _later_events_are_above(app):
         session.execute(text("DELETE FROM outbox_messages WHERE created_at > (SELECT max(held_at) FROM outbox_holds)"))
 
 
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_broken_database_is_put_aside_byte_for_byte(site):
+    """With what nobody brought into it; while somebody has it open, it stays."""
+    site.fill()
+    backup, rows, live = site.backup(), site.rows(), Path(site.name)
+    site.close()
+    log = Path(f"{live}-wal")
+    with closing(sqlite3.connect(live)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("UPDATE alembic_version SET version_num = 'in the log'")
+        connection.commit()
+        written = log.read_bytes()
+    site.app.config["ERASURE_LIST"].touch()  # cron's
+    spoilt = b"\xff" * 4096 + live.read_bytes()[4096:]
+    live.write_bytes(spoilt)
+    log.write_bytes(written)
+
+    def refused(*words):
+        with pytest.raises(Failed) as failure:
+            site.restore(backup, *words)
+        assert (live.read_bytes(), log.read_bytes()) == (spoilt, written)
+        assert not [name for name in site.databases() if "_restoring_" in name or "_before_" in name]
+        return str(failure.value), failure.value.code
+
+    assert refused() == (
+        f"{live} cannot be read as a database: give --replace to put the backup in its place",
+        os.EX_CANTCREAT,
+    )
+    with live.open("rb"):
+        assert refused("--replace") == (f"{live} is in use: stop API, worker and cron first", os.EX_TEMPFAIL)
+    site.restore(backup, "--replace")
+    assert site.rows()["deliveries"] == rows["deliveries"]
+    (before,) = (path for path in site.data.iterdir() if sqlite_before(path.name))
+    assert before.read_bytes() == spoilt
+    assert before.with_name(f"{before.name}-wal").read_bytes() == written
+
+
+def sqlite_before(name):
+    return "_before_" in name and not name.endswith(("-wal", "-shm"))
+
+
 def test_a_backup_is_of_one_moment_while_others_write(site):
     shop = site.fill()
     stop, made = threading.Event(), []
@@ -133,4 +180,4 @@ def _url(site, database):
 
 
 def _opened(site, backup):
-    return places.of(compose=False), sqlite if site.is_sqlite else postgresql, manifest.checked(backup)
+    return places.of(compose=False), of_sqlite if site.is_sqlite else postgresql, manifest.checked(backup)

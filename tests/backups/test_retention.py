@@ -35,7 +35,8 @@ def test_the_last_one_never_goes(newest):
 
 
 def test_what_is_not_ours_stays(tmp_path):
-    for name in ("delivery-20200101T000000Z", "delivery-20210101T000000Z", "delivery-2020", "photos"):
+    later = ["delivery-20210101T000001Z", "delivery-20300101T000000Z"]  # a clock was wrong
+    for name in ("delivery-20200101T000000Z", "delivery-20210101T000000Z", "delivery-2020", "photos", *later):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").touch()
         (tmp_path / name / "SHA256SUMS").touch()
@@ -44,13 +45,13 @@ def test_what_is_not_ours_stays(tmp_path):
     (tmp_path / "delivery-20180101T000000Z").symlink_to("delivery-20210101T000000Z")
     for name in ("manifest.json", "SHA256SUMS"):
         (tmp_path / "delivery-20261399T250000Z" / name).touch()
-    gone = retention.apply(tmp_path, newest=1, daily=0, weekly=0)
-    assert gone == ["delivery-20200101T000000Z"]
-    assert len(list(tmp_path.iterdir())) == 6
+    told = retention.apply(tmp_path / "delivery-20210101T000000Z", newest=1, daily=0, weekly=0)
+    assert told == (["delivery-20200101T000000Z"], later)
+    assert len(list(tmp_path.iterdir())) == 8
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_old_ones_go_after_the_new_one_is_whole_and_not_when_it_fails(site):
+def test_old_ones_go_after_the_new_one_is_whole_and_not_when_it_fails(site, capsys):
     old = site.backups / "delivery-20200101T000000Z"
     site.backup().rename(old)
     (site.backups / ".delivery-20200101T000000Z.partial").mkdir()  # of one that was killed
@@ -63,3 +64,10 @@ def test_old_ones_go_after_the_new_one_is_whole_and_not_when_it_fails(site):
     new = site.backup("--keep", 1, "--keep-daily", 0, "--keep-weekly", 0)
     assert site.kept() == [new.name]
     assert sorted(path.name for path in site.backups.iterdir()) == [".lock", new.name]
+    later = site.backups / "delivery-20990101T000000Z"
+    new.rename(later)
+    capsys.readouterr()
+    new = site.backup("--keep", 1, "--keep-daily", 0, "--keep-weekly", 0)
+    assert site.kept() == [new.name, later.name]
+    _, warning = capsys.readouterr().out.splitlines()
+    assert warning == f"Of a later time than this one, so neither counted nor deleted: {later.name}."

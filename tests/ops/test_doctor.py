@@ -1,5 +1,8 @@
 """`flask doctor`: each part is well or ill, says what to do, and gives nothing away."""
 
+import errno
+import socket
+import ssl
 from datetime import timedelta
 from pathlib import Path
 
@@ -290,6 +293,24 @@ def test_clocks_that_disagree_are_a_warning(running, monkeypatch):
     assert found["clock"][0] == "warn"
     assert "10.0 s apart  -> set the clocks" in found["clock"][1]
     assert exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, PASSWORD), "No space left on device"),
+        (PermissionError(errno.EACCES, PASSWORD, PASSWORD), "Permission denied"),
+        (OSError(PASSWORD), "OSError"),
+        (ssl.SSLError(1, PASSWORD), "SSLError"),
+        (socket.gaierror(-2, PASSWORD), "gaierror"),
+    ],
+)
+def test_of_what_the_system_refuses_its_own_words_are_told(error, says):
+    def broken():
+        raise error
+
+    ((_, found),) = doctor.examine([doctor.Check("bad", broken, "")])
+    assert found == (Level.FAIL, f"does not work ({says})", "")
 
 
 def test_a_check_that_breaks_is_a_failure_without_its_words(running, monkeypatch):
