@@ -11,7 +11,7 @@ COPY requirements.txt .
 RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --require-hashes --no-cache-dir --no-compile --no-input -r requirements.txt
 # What libraries bring along and we never load: an asynchronous client of Twilio, a maker of pages beside Redoc's files,
-# other services of AWS, other products of Twilio, people of other languages, kinds of pictures, charts and fonts that no label
+# other services of AWS, other products of Twilio, people of other languages, kinds of pictures and fonts that no label
 # has, a second client of Redis, other databases, what libraries test themselves with, a second copy of Swagger UI, symbols for
 # debuggers. The commands further down, which use these libraries, fail when a new release of one needs more.
 WORKDIR /opt/venv/lib/python${PYTHON}/site-packages
@@ -22,7 +22,7 @@ RUN pip --python /opt/venv/bin/python uninstall --yes \
  && find faker/providers -mindepth 2 -maxdepth 2 -type d ! -name en ! -name 'en_[GU]?' ! -name la -exec rm -r {} + \
  && rm -r boto3/data boto3/examples sqlalchemy/testing sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle \
       alembic/testing babel/messages flask_swagger_ui/dist/swagger-ui.js flask_swagger_ui/dist/swagger-ui-standalone-preset.js \
-      reportlab/graphics/charts reportlab/graphics/widgets \
+      reportlab/graphics/widgets \
  && rm -r reportlab/fonts/* reportlab/graphics/samples PIL/_avif.* PIL/_webp.* PIL/_imagingft.* PIL/_imagingcms.* PIL/_imagingtk.* \
       pillow.libs/libavif-* pillow.libs/libharfbuzz-* pillow.libs/libfreetype-* pillow.libs/libwebp* pillow.libs/libsharpyuv-* \
       pillow.libs/liblcms2-* pillow.libs/libpng16-* pillow.libs/libbrotli* \
