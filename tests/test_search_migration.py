@@ -109,7 +109,7 @@ def test_an_index_whose_build_broke_off_is_made_anew(url, owner, app_of):
     broken = {name for name, whole in indexes(owner).items() if not whole}
     assert broken == {"ix_deliveries_reference", "ix_deliveries_search"}
 
-    assert run(app, "db", "upgrade").exit_code == 0
+    assert run(app, "db", "upgrade", SEARCH).exit_code == 0
 
     assert all(indexes(owner).values())
     (made,) = owner.execute("SELECT pg_get_indexdef('ix_deliveries_search'::regclass)").fetchone()

@@ -132,8 +132,9 @@ def create(environ):
         database().execute(statements.APPEND, values)
         database().execute(statements.TELL, values)
     answer = {
-        "id": own_id, "tracking_number": number, "status": "pending", "allowed_transitions": PENDING,
-        "owner_id": owner_id, "courier_id": None, "reference": None, "item_name": given["item_name"],
+        "id": own_id, "tracking_number": number, "test": False, "status": "pending",
+        "allowed_transitions": PENDING, "owner_id": owner_id, "courier_id": None, "reference": None,
+        "item_name": given["item_name"],
         "description": None, "recipient": told, "pickup": None, "destination": destination, "package": None,
         "window": {"earliest": None, "latest": None}, "requirements": REQUIREMENTS, "tags": [],
         "notifications": None,

@@ -10,7 +10,7 @@ who AS (
 
 # row_to_json writes no spaces, unlike json_build_object.
 _BODY = """(SELECT row_to_json(shown)::text FROM (SELECT
-    d.id, d.tracking_number, d.status, d.owner_id, d.courier_id, d.reference, d.item_name, d.description,
+    d.id, d.tracking_number, d.test, d.status, d.owner_id, d.courier_id, d.reference, d.item_name, d.description,
     (SELECT row_to_json(r) FROM (SELECT d.recipient_name AS name, d.recipient_email AS email,
         d.recipient_phone AS phone, d.recipient_locale AS locale) r) AS recipient,
     d.pickup, d.destination, d.package,

@@ -36,7 +36,8 @@ def asked(site, query, **values):
 
 def begun(site, backup):
     """A restore, as an operator starts it, that has the old database read-only already."""
-    command = [ROOT / "scripts" / "restore.sh", backup, "--replace"]
+    # Where the tests run by nohup, all their children would ignore SIGHUP.
+    command = ["env", "--default-signal=HUP", ROOT / "scripts" / "restore.sh", backup, "--replace"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=site.folder)
     wait_until(lambda: setting(site, site.name), what="the database read-only", seconds=60)
     return process

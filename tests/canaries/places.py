@@ -13,6 +13,7 @@ HOLDERS = frozenset({
     "auth_sessions.user_agent", "api_keys.name",  # shown to whom it belongs
     "invitations.email", "invitations.name", "former_emails.email",  # a mail goes there; gone with an erasure, or soon
     "webhook_endpoints.url", "webhook_endpoints.description",  # likewise
+    "import_templates.name", "import_templates.settings",  # likewise
     "outbox_messages.body",  # its owner's own reference; tests/webhooks/ holds what else may stand in it
     "users", "deliveries", "delivery_event_details", "tags",
     "idempotency_keys",  # saved answers; erasure deletes them

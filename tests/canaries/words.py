@@ -14,7 +14,12 @@ HARMLESS = {
     "reason_code": "nobody_home",
     "events": "*",
     "cursor": None,
-    **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces", "overlap_seconds"), 3),
+    "mapping": {"item_name": "Item"},
+    "delimiter": ";",
+    "encoding": "utf-8",
+    "date_format": "%Y-%m-%d",
+    **dict.fromkeys(("weight_grams", "length_mm", "width_mm", "height_mm", "pieces"), 3),
+    **dict.fromkeys(("overlap_seconds", "steps", "version"), 3),
 }
 # Fields of text about a person, or that hold a secret: a word will do in each.
 WORDS = frozenset({
@@ -67,6 +72,7 @@ class Canaries:
             ({"email", "username", "new_email"}, self.email),
             ({"phone"}, self.phone),
             ({"url"}, lambda: f"https://hooks.example/{self.word(name)}"),
+            ({"defaults"}, lambda: {"recipient.name": self.word(name)}),
             ({"lat", "lng"}, lambda: self.coordinate(name)),
             ({"password", "current_password", "new_password"}, lambda: f"{self.word(name)} horse"),
             (WORDS, lambda: self.word(name)),
@@ -106,6 +112,7 @@ class Bodies:
             return [self._value(name, self._resolved(schema["items"]))]
         if "enum" in schema:
             return schema["enum"][0]
-        if schema.get("type") == "boolean" or "format" in schema:  # or an id or a time
-            return False if schema.get("type") == "boolean" else None
+        is_flag = schema.get("type") == "boolean"
+        if is_flag or schema.get("format") in {"uuid", "date-time"}:
+            return False if is_flag else None
         return self.canaries.value(name, schema)

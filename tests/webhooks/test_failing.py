@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from delivery.database import transaction
-from delivery.deliveries import services
+from delivery.deliveries import creating
 from delivery.notifications.jobs import deliver
 from delivery.web import SYSTEM
 from tests.commands import run_json
@@ -118,7 +118,7 @@ def with_event(app, hooks):
     """A new event of the owner's, whose session has expired."""
     with app.app_context(), transaction():
         fields = {"item_name": "x", "recipient_name": "y", "destination": {}, "requirements": {}}
-        services.create(SYSTEM, draft=False, owner_id=UUID(hooks.api.user_id), recipient_locale="en", **fields)
+        creating.create(SYSTEM, draft=False, owner_id=UUID(hooks.api.user_id), recipient_locale="en", **fields)
 
 
 def status_of(app, made):
