@@ -51,7 +51,8 @@ def forget_words(actor_id: UUID, *, limit: int) -> int:
     """Delete up to `limit` notes and positions of the events that somebody caused; returns how many there were."""
     same = and_(_details.c.delivery_id == _events.c.delivery_id, _details.c.seq == _events.c.seq)
     written = select(_details.c.delivery_id, _details.c.seq).join_from(_events, _details, same)
-    doomed = written.where(_events.c.actor_id == actor_id).limit(limit).cte("doomed")
+    oldest = written.where(_events.c.actor_id == actor_id).order_by(_details.c.delivery_id, _details.c.seq)
+    doomed = oldest.limit(limit).cte("doomed")
     mine = tuple_(_details.c.delivery_id, _details.c.seq).in_(select(doomed))
     return len(db.session.execute(delete(_details).where(mine).returning(_details.c.seq)).all())
 
