@@ -157,7 +157,9 @@ def test_each_sees_what_is_theirs(people, api, key):
         assert shown(one) == everything != []
     problem(sandbox_of(people.courier()).get(MESSAGES), 403, "forbidden")
     assert {one["audience"] for one in api.get("/api/notifications").json["items"]} <= {"account"}
-    states = {(one["state"], one["reason"]) for one in key.get("/api/notifications").json["items"]}
+    captured = key.get("/api/notifications").json["items"]
+    problem(api.get(f"/api/notifications/{captured[0]['id']}"), 404, "not_found")
+    states = {(one["state"], one["reason"]) for one in captured}
     assert states == {
         ("suppressed", "Not sent on purpose: it is about a test delivery, and GET /api/sandbox/messages shows it.")
     }
