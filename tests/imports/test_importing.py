@@ -1,6 +1,7 @@
 """From a file to deliveries: each row once, and what was wrong with the others."""
 
-from tests.imports.making import bad_rows, imported, row, rows, table, upload
+from tests.auth.keys import sandbox_of
+from tests.imports.making import OPTIONS, bad_rows, imported, row, rows, table, upload
 
 
 def test_a_file_becomes_deliveries(api):
@@ -33,3 +34,13 @@ def test_refused_rows_come_back_with_reasons_and_can_be_imported_when_put_right(
     fixed = [{**one, "mail": "a@b.example", "country": "GB", "phone": "", "name": "Grace"} for one in bad]
     again = imported(api, table([list(one.values()) for one in fixed], header=list(fixed[0])))
     assert (again["state"], again["rows"]["created"]) == ("completed", 4)
+
+
+def test_a_test_that_has_a_rows_reference_is_another_world(api):
+    sandbox = sandbox_of(api)
+    trial = sandbox.create(reference="SO-1")
+    rehearsed = imported(api, table(rows(1)), options={**OPTIONS, "dry_run": True})
+    assert rehearsed["rows"]["created"] == imported(api, table(rows(1)))["rows"]["created"] == 1
+    changed = imported(api, table(rows(1, name="Ada")), options={**OPTIONS, "on_duplicate": "update"})
+    assert (changed["state"], changed["rows"]["updated"]) == ("completed", 1)
+    assert sandbox.get(f"/api/deliveries/{trial['id']}").json == trial
