@@ -15,6 +15,8 @@ from delivery.web import Blueprint, Schema, Word, answer, public
 
 PATIENCE_SECONDS = 2.0
 _LOOK = "delivery.look"
+# What one can do without for a while.
+_PARTS = ("redis", "writes")
 blp = Blueprint("health", __name__, description="For load balancers and people on call.")
 
 
@@ -25,9 +27,9 @@ class HealthOut(Schema):
 class ReadinessOut(Schema):
     status = fields.String(required=True, validate=validate.OneOf(["ready", "migrating", "database_down"]))
     degraded = fields.List(
-        fields.String(validate=validate.OneOf(["redis"])),
+        fields.String(validate=validate.OneOf(_PARTS)),
         required=True,
-        validate=validate.Length(max=1),
+        validate=validate.Length(max=len(_PARTS)),
         metadata={"description": "Parts that are down, but not needed to serve.", "example": []},
     )
 
@@ -53,7 +55,8 @@ def readyz() -> Response:
     Without Redis it can: messages then wait for the next sweep. While a restore runs it can read.
     """
     status, takes_writes = _status_in_time()
-    degraded = [part for part, well in (("redis", _redis_answers()), ("writes", takes_writes)) if not well]
+    answers = (_redis_answers(), takes_writes)
+    degraded = [part for part, well in zip(_PARTS, answers, strict=True) if not well]
     code = HTTPStatus.OK if status == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
     headers = {} if status == "ready" else {"Retry-After": "5"}
     return answer({"status": status, "degraded": degraded}, code, headers=headers)

@@ -29,7 +29,7 @@ _CHUNK = 65_536  # bytes
 @signed_in
 @found(user_for)
 @blp.errors(401, 403, 404)
-@blp.response(200, {"type": "string", "format": "binary", "maxLength": 2**31 - 1}, content_type="application/zip")
+@blp.file_response("application/zip")
 def export(user: Any) -> Response:
     """Download all that is held about an account: yours, or anybody's as an admin. README.txt in it explains it."""
     with transaction():
