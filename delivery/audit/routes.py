@@ -7,7 +7,7 @@ from flask import Response
 from delivery.audit.queries import entries
 from delivery.audit.schemas import AuditArgs, AuditPage, entry_out
 from delivery.web import Blueprint, answer, signed_in
-from delivery.web.paging import read_cursor, write_cursor
+from delivery.web.paging import page_from, read_cursor
 
 blp = Blueprint("audit", __name__, url_prefix="/api/audit", description="Who did what to accounts and access.")
 _SORT = "-seq"
@@ -23,6 +23,4 @@ def index(args: dict[str, Any]) -> Response:
     limit, cursor = args.pop("limit"), args.pop("cursor")
     before = int(read_cursor(cursor, sort=_SORT)[0]) if cursor else None
     rows = entries(before=before, limit=limit + 1, **args)
-    page = rows[:limit]
-    more = write_cursor(_SORT, page[-1].seq) if len(rows) > limit else None
-    return answer({"items": [entry_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=limit, shown=entry_out, sort=_SORT, position=lambda row: (row.seq,)))

@@ -1,5 +1,6 @@
 """/api/deliveries: creating deliveries, moving them on, and looking at them."""
 
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -39,7 +40,7 @@ from delivery.web import (
     signed_in,
     single,
 )
-from delivery.web.paging import PageArgs, read_cursor, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, read_cursor, uuid_position
 
 blp = Blueprint("deliveries", __name__, url_prefix="/api", description="Deliveries, from order to doorstep.")
 
@@ -93,9 +94,9 @@ def _page(args: dict[str, Any]) -> Response:
     after = queries.position(read_cursor(args["cursor"], sort=sort)) if args["cursor"] else None
     visible, caller_id = visible_to(caller()), caller().id
     rows = queries.deliveries(visible, caller_id=caller_id, sort=sort, after=after, limit=limit + 1, filters=args)
-    page = rows[:limit]
-    more = write_cursor(sort, *queries.position_of(page[-1], sort=sort)) if len(rows) > limit else None
-    return answer({"items": [_shown(row) for row in page], "next_cursor": more})
+    return answer(
+        page_from(rows, limit=limit, shown=_shown, sort=sort, position=partial(queries.position_of, sort=sort))
+    )
 
 
 @blp.route("/deliveries/export.csv")
@@ -183,10 +184,8 @@ def timeline(row: Any, args: dict[str, Any]) -> Response:
     sort, limit = f"events-{row.id}", args["limit"]
     after = int(read_cursor(args["cursor"], sort=sort)[0]) if args["cursor"] else 0
     rows = queries.timeline(row.id, after=after, limit=limit + 1)
-    page = rows[:limit]
-    more = write_cursor(sort, page[-1].seq) if len(rows) > limit else None
-    staff = bool(parts_of(caller(), row) & {Part.COURIER, Part.DISPATCHER})
-    return answer({"items": [event_out(event, staff=staff) for event in page], "next_cursor": more})
+    shown = partial(event_out, staff=bool(parts_of(caller(), row) & {Part.COURIER, Part.DISPATCHER}))
+    return answer(page_from(rows, limit=limit, shown=shown, sort=sort, position=lambda event: (event.seq,)))
 
 
 @blp.route("/deliveries/<uuid:delivery_id>/notifications")

@@ -1,6 +1,7 @@
 """The shapes of messages; none shows an address, a token, a lease or what a message says."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from marshmallow import fields, validate
 from delivery.notifications.reasons import reason
 from delivery.notifications.states import LONGEST_ERROR, MOST_ATTEMPTS, OPEN, Channel, MessageState, Outcome
 from delivery.web import Line, Schema, Text, Time, Word
-from delivery.web.paging import PageArgs, page_of, write_cursor
+from delivery.web.paging import PageArgs, page_from, page_of
 
 
 class DeliveryMessageArgs(PageArgs):
@@ -116,6 +117,4 @@ def story_out(row: Any, attempts: Sequence[Any], *, staff: bool, held_up: Collec
 
 def message_page(rows: Sequence[Any], *, limit: int, held_up: Collection[UUID] = ()) -> dict[str, Any]:
     """Return what MessagePage documents; `rows` has one more than `limit` where there is another page."""
-    shown = rows[:limit]
-    more = write_cursor("-id", shown[-1].id) if len(rows) > limit else None
-    return {"items": [message_out(row, held_up=held_up) for row in shown], "next_cursor": more}
+    return page_from(rows, limit=limit, shown=partial(message_out, held_up=held_up))

@@ -18,7 +18,7 @@ from delivery.privacy.sources import OF_ACCOUNT, account
 from delivery.users.access import user_for
 from delivery.users.services import erase as erase_user
 from delivery.web import Blueprint, Expected, answer, found, if_match_optional, no_content, signed_in
-from delivery.web.paging import PageArgs, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, uuid_position
 
 blp = Blueprint("privacy", __name__, url_prefix="/api", description="What is held about people, and forgetting them.")
 _SORT = "-id"
@@ -88,6 +88,4 @@ def erase_recipient(body: dict[str, Any]) -> Response:
 def index(args: dict[str, Any]) -> Response:
     """List erasures, the newest first; for admins."""
     rows = erasures(after=uuid_position(args["cursor"], sort=_SORT), limit=args["limit"] + 1)
-    page = rows[: args["limit"]]
-    more = write_cursor(_SORT, page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [erasure_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=args["limit"], shown=erasure_out, sort=_SORT))

@@ -16,12 +16,12 @@ from delivery.sandbox.schemas import (
     CapturedArgs,
     CapturedPage,
     ScenarioList,
-    captured_page,
+    captured_out,
     scenarios_out,
 )
 from delivery.sandbox.states import MOST_STEPS
 from delivery.web import Blueprint, answer, caller, etag_of, found, signed_in
-from delivery.web.paging import uuid_position
+from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
     "sandbox",
@@ -65,5 +65,5 @@ def messages(args: dict[str, Any]) -> Response:
     """List the messages about your test deliveries, the newest first, worded as they would be sent now; none was."""
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = queries.captured(visible_to(caller()), before=before, limit=limit + 1, filters=args)
-    page = rows[:limit]
-    return answer(captured_page(page, queries.in_words(page), more=len(rows) > limit))
+    words = queries.in_words(rows[:limit])
+    return answer(page_from(rows, limit=limit, shown=lambda row: captured_out(row, words[row.id])))

@@ -1,8 +1,6 @@
 """The shapes of the sandbox."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -15,7 +13,7 @@ from delivery.notifications.states import Channel
 from delivery.sandbox.states import ABOUT, MOST_STEPS, STEPS, Scenario
 from delivery.users.schemas import LONGEST_EMAIL
 from delivery.web import Flag, Line, Schema, Text, Whole, Word
-from delivery.web.paging import PageArgs, page_of, write_cursor
+from delivery.web.paging import PageArgs, page_of
 
 # Far more than letters have: their templates are short, and so is all that stands in them.
 _LONGEST_HEADER, _LONGEST_LETTER = 2000, 200_000
@@ -116,13 +114,8 @@ def scenarios_out() -> dict[str, Any]:
     return {"items": shown}
 
 
-def captured_page(rows: Sequence[Any], verdicts: Mapping[UUID, Verdict], *, more: bool) -> dict[str, Any]:
-    """Return what CapturedPage documents."""
-    cursor = write_cursor("-id", rows[-1].id) if more else None
-    return {"items": [_captured_out(row, verdicts[row.id]) for row in rows], "next_cursor": cursor}
-
-
-def _captured_out(row: Any, verdict: Verdict) -> dict[str, Any]:
+def captured_out(row: Any, verdict: Verdict) -> dict[str, Any]:
+    """Return what CapturedOut documents."""
     shown = {name: getattr(row, name) for name in _PLAIN}
     if not isinstance(verdict, Letter):
         nothing = dict.fromkeys(("to", "subject", "text", "html"))

@@ -29,7 +29,7 @@ from delivery.web import (
     signed_in_or_not,
     single,
 )
-from delivery.web.paging import uuid_position, write_cursor
+from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
     "users", __name__, url_prefix="/api/users", description="Accounts: who people are and what their role is."
@@ -102,9 +102,7 @@ def index(args: dict[str, Any]) -> Response:
     """List users, the newest first; for admins."""
     limit, after = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = users(after=after, limit=limit + 1, **args)
-    page = rows[:limit]
-    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [user_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=limit, shown=user_out))
 
 
 @blp.route("/<uuid:user_id>")

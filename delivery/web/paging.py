@@ -1,5 +1,6 @@
 """Keyset pages: opaque signed cursors, a whitelisted sort, a bounded limit."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,26 @@ def page_of(schema: type[MarshmallowSchema], *, name: str | None = None) -> type
         "next_cursor": Word(LONGEST_CURSOR, required=True, allow_none=True, metadata=more),
     }
     return Schema.from_dict(page, name=name or f"{schema.__name__.removesuffix('Out')}Page")
+
+
+def page_from(
+    rows: Sequence[Any],
+    *,
+    limit: int,
+    shown: Callable[[Any], dict[str, Any]],
+    sort: str = "-id",
+    position: Callable[[Any], Sequence[Any]] = lambda row: (row.id,),
+) -> dict[str, Any]:
+    """Return a page of what was found.
+
+    Args:
+        rows: one more than `limit` where there is another page.
+        shown: what an answer shows of a row.
+        position: where a row stands in the order `sort`.
+    """
+    here = rows[:limit]
+    more = write_cursor(sort, *position(here[-1])) if len(rows) > limit else None
+    return {"items": [shown(row) for row in here], "next_cursor": more}
 
 
 def write_cursor(sort: str, *position: Any) -> str:

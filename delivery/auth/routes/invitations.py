@@ -29,7 +29,7 @@ from delivery.web import (
     signed_in,
     single,
 )
-from delivery.web.paging import uuid_position, write_cursor
+from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
     "invitations", __name__, url_prefix="/api/invitations", description="People asked to make an account, by admins."
@@ -61,9 +61,7 @@ def index(args: dict[str, Any]) -> Response:
     """List invitations, the newest first."""
     limit, after = args["limit"], uuid_position(args["cursor"], sort="-id")
     rows = invitations.invitations(state=args["state"], after=after, limit=limit + 1)
-    shown = rows[:limit]
-    more = write_cursor("-id", shown[-1].id) if len(rows) > limit else None
-    return answer({"items": [invitations.shown(row) for row in shown], "next_cursor": more})
+    return answer(page_from(rows, limit=limit, shown=invitations.shown))
 
 
 @blp.route("/<uuid:invitation_id>")

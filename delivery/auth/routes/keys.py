@@ -24,7 +24,7 @@ from delivery.web import (
     no_content,
     signed_in,
 )
-from delivery.web.paging import PageArgs, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, uuid_position
 
 blp = Blueprint("api-keys", __name__, url_prefix="/api", description="Keys that programs act with.")
 
@@ -113,9 +113,7 @@ def revoke_all(user: Any) -> Response:
 def _page(user_id: UUID | None, args: dict[str, Any]) -> Response:
     after = uuid_position(args["cursor"], sort="-id")
     rows = keys(user_id, after=after, limit=args["limit"] + 1)
-    page = rows[: args["limit"]]
-    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [key_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=args["limit"], shown=key_out))
 
 
 def _made(key: Any, secret: str) -> Response:

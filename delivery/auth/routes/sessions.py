@@ -1,5 +1,6 @@
 """Where somebody is signed in: for themselves, and for admins who help them."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from delivery.auth.schemas import SessionPage, session_out
 from delivery.database import transaction
 from delivery.users.access import user_for
 from delivery.web import Blueprint, answer, caller, found, no_content, signed_in
-from delivery.web.paging import PageArgs, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, uuid_position
 
 blp = Blueprint("sessions", __name__, url_prefix="/api", description="Sessions: where somebody is signed in.")
 
@@ -64,6 +65,4 @@ def end_of_user(user: Any) -> Response:
 def _page(user_id: UUID | None, args: dict[str, Any]) -> Response:
     after = uuid_position(args["cursor"], sort="-id")
     rows = queries.sessions(user_id=user_id, after=after, limit=args["limit"] + 1)
-    page = rows[: args["limit"]]
-    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [session_out(row, current_id=caller().session_id) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=args["limit"], shown=partial(session_out, current_id=caller().session_id)))

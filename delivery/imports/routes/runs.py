@@ -13,7 +13,7 @@ from delivery.imports.files import Upload
 from delivery.imports.schemas import ImportArgs, ImportOut, ImportPage, UploadIn, import_out
 from delivery.imports.templates import applied
 from delivery.web import Blueprint, answer, caller, found, signed_in
-from delivery.web.paging import uuid_position, write_cursor
+from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
     "imports",
@@ -67,9 +67,7 @@ def index(args: dict[str, Any]) -> Response:
     """List the imports that you made, or whose deliveries are yours, the newest first."""
     after, limit = uuid_position(args["cursor"], sort="-id"), args["limit"]
     rows = queries.imports(caller().id, state=args["state"], after=after, limit=limit + 1)
-    page = rows[:limit]
-    more = write_cursor("-id", page[-1].id) if len(rows) > limit else None
-    return answer({"items": [import_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=limit, shown=import_out))
 
 
 @blp.route("/<uuid:import_id>")

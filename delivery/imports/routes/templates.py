@@ -10,7 +10,7 @@ from delivery.imports import queries, templates
 from delivery.imports.access import template_for
 from delivery.imports.schemas import TemplateIn, TemplateOut, TemplatePage, TemplatePatch, template_out
 from delivery.web import Blueprint, Expected, answer, caller, created, found, if_match, no_content, signed_in, single
-from delivery.web.paging import PageArgs, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, uuid_position
 
 blp = Blueprint(
     "import-templates",
@@ -30,9 +30,7 @@ def index(args: dict[str, Any]) -> Response:
     after, limit = uuid_position(args["cursor"], sort="-id"), args["limit"]
     user_id = caller().id
     rows = queries.templates(user_id, after=after, limit=limit + 1) if user_id else []
-    page = rows[:limit]
-    more = write_cursor("-id", page[-1].id) if len(rows) > limit else None
-    return answer({"items": [template_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=limit, shown=template_out))
 
 
 @blp.route("", methods=("POST",))

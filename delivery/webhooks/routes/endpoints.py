@@ -23,7 +23,7 @@ from delivery.web import (
     signed_in,
     single,
 )
-from delivery.web.paging import PageArgs, uuid_position, write_cursor
+from delivery.web.paging import PageArgs, page_from, uuid_position
 from delivery.webhooks import services
 from delivery.webhooks.access import endpoint_for
 from delivery.webhooks.queries import endpoints
@@ -57,9 +57,7 @@ def index(args: dict[str, Any]) -> Response:
     """List your endpoints, the newest first."""
     after = uuid_position(args["cursor"], sort="-id")
     rows = endpoints(caller().id, test=caller().test, after=after, limit=args["limit"] + 1)
-    page = rows[: args["limit"]]
-    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [endpoint_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=args["limit"], shown=endpoint_out))
 
 
 @blp.route("", methods=("POST",))

@@ -8,7 +8,7 @@ from delivery.idempotency import transactional
 from delivery.notifications.queries import attempts_of
 from delivery.notifications.schemas import attempt_out
 from delivery.web import Blueprint, answer, caller, found, signed_in
-from delivery.web.paging import uuid_position, write_cursor
+from delivery.web.paging import page_from, uuid_position
 from delivery.webhooks.access import webhook_for
 from delivery.webhooks.queries import sent
 from delivery.webhooks.replaying import redeliver
@@ -37,9 +37,7 @@ def index(args: dict[str, Any]) -> Response:
     """List the webhooks to your endpoints, the newest first."""
     after = uuid_position(args["cursor"], sort="-id")
     rows = sent(caller().id, test=caller().test, after=after, limit=args["limit"] + 1, filters=args)
-    page = rows[: args["limit"]]
-    more = write_cursor("-id", page[-1].id) if len(rows) > len(page) else None
-    return answer({"items": [webhook_out(row) for row in page], "next_cursor": more})
+    return answer(page_from(rows, limit=args["limit"], shown=webhook_out))
 
 
 @blp.route("/<uuid:webhook_id>")
