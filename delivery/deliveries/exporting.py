@@ -1,8 +1,7 @@
 """Deliveries as CSV: RFC 4180, a row a delivery, batch by batch, so that a million take no more room than a page.
 
 The columns are what a delivery says, flattened. A cell that a spreadsheet would take for a formula has an apostrophe in
-front (OWASP, "CSV Injection"), a telephone number too. Whoever reads the file again takes one off each cell that
-GUARDED matches, and has what was there.
+front (OWASP, "CSV Injection"), a telephone number too. unguarded() takes it off again, and gives what was there.
 """
 
 import csv
@@ -25,7 +24,7 @@ BATCH = 1000
 _PLACES = "delivery.exports"
 # What a spreadsheet computes; the wide forms are those of East Asian keyboards.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-GUARDED = re.compile(f"'{_FORMULA.pattern}")
+_GUARDED = re.compile(f"'{_FORMULA.pattern}")
 _ADDRESS = ("line1", "line2", "city", "region", "postcode", "country", "lat", "lng", "notes")
 _PLAIN = ("id", "tracking_number", "status", "owner_id", "courier_id", "reference", "item_name", "description")
 _RECIPIENT = ("recipient_name", "recipient_email", "recipient_phone", "recipient_locale")
@@ -133,11 +132,21 @@ def _joined(tags: Iterable[str]) -> str:
     return ";".join(tag.replace("\\", "\\\\").replace(";", "\\;") for tag in sorted(tags))
 
 
+def guarded(text: str) -> str:
+    """Return a text as a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """Return the text that guarded() made a cell of."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
+        return guarded(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if hasattr(value, "isoformat"):

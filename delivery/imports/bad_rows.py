@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from delivery.imports.mapping import FORMULA, theirs
+from delivery.deliveries.exporting import guarded
+from delivery.imports.mapping import theirs
 from delivery.imports.states import OUR_COLUMNS
 
 # Excel takes a file without it for one in the encoding of its country.
@@ -34,10 +35,5 @@ def _reasons(row: Any) -> tuple[str, str, str]:
 
 def _line(cells: Sequence[str], asked: Any) -> str:
     line = io.StringIO()
-    csv.writer(line, delimiter=asked.settings["delimiter"]).writerow(map(_harmless, cells))
+    csv.writer(line, delimiter=asked.settings["delimiter"]).writerow(map(guarded, cells))
     return line.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    """Return a cell that no spreadsheet calculates (OWASP, CSV injection)."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell

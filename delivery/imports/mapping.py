@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from delivery.deliveries.exporting import unguarded
 from delivery.errors import invalid_field, invalid_fields
 from delivery.imports.states import OUR_COLUMNS
 from delivery.imports.tables import Record
@@ -22,8 +23,6 @@ from delivery.imports.targets import (
 )
 from delivery.web.schema import field_errors
 
-# What errors.csv puts before a cell that a spreadsheet would calculate, and takes off when it comes back.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 RowError = dict[str, Any]
 
 
@@ -61,8 +60,7 @@ class Plan:
         self._header = header
         chosen = chosen_columns(header, settings["mapping"])
         self._columns = {path: ", ".join(header[place] for place in places) for path, places in chosen.items()}
-        self._steps = [_step(path, chosen.get(path, ()), settings) for path in [*chosen, *settings["defaults"]]]
-        self._steps = list({step.path: step for step in self._steps}.values())
+        self._steps = [_step(path, chosen.get(path, ()), settings) for path in {**chosen, **settings["defaults"]}]
         self._reference = next((step for step in self._steps if step.name == "reference"), None)
         self._schema = schema_of({step.name for step in self._steps})
 
@@ -145,13 +143,8 @@ def _error(message: str, *, code: str, suggestion: str | None = None) -> RowErro
 def _text_of(cells: Sequence[str], places: Sequence[int]) -> str:
     """Return the text of a field's cells; of several, with spaces between."""
     if len(places) == 1:
-        return _plain(cells[places[0]]) if places[0] < len(cells) else ""
-    return " ".join(filter(None, (_plain(cells[place]) for place in places if place < len(cells))))
-
-
-def _plain(cell: str) -> str:
-    text = cell.strip()
-    return text[1:] if text.startswith("'") and text[1:2] in FORMULA else text
+        return unguarded(cells[places[0]].strip()) if places[0] < len(cells) else ""
+    return " ".join(filter(None, (unguarded(cells[place].strip()) for place in places if place < len(cells))))
 
 
 def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:

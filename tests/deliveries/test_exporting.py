@@ -19,7 +19,7 @@ def rows_of(response):
 
 
 def restored(cell):
-    return cell[1:] if exporting.GUARDED.match(cell) else cell
+    return exporting.unguarded(cell)
 
 
 @pytest.fixture
