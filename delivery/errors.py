@@ -1,6 +1,6 @@
 """The errors that the API answers with, and their one shape: RFC 9457 problem+json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -120,8 +120,17 @@ def invalid_field(pointer: str, message: str, *, code: str = "invalid") -> Inval
 
 def invalid_fields(messages: Mapping[str, str], *, code: str = "invalid") -> Invalid:
     """Build the error of several wrong fields; the keys are JSON pointers."""
-    errors = [{"pointer": pointer, "code": code, "message": message} for pointer, message in messages.items()]
-    return Invalid("Some fields are wrong; `errors` names each of them.", errors=errors)
+    return wrong_fields({"pointer": pointer, "code": code, "message": message} for pointer, message in messages.items())
+
+
+def wrong_fields(errors: Iterable[FieldError]) -> Invalid:
+    """Build the error of wrong fields, each with its pointer, code and message."""
+    return Invalid("Some fields are wrong; `errors` names each of them.", errors=list(errors))
+
+
+def lost_race() -> Conflict:
+    """Build the error of a change whose version somebody else has taken meanwhile."""
+    return Conflict("Somebody else changed it at the same moment; read it again.", code="lost_race")
 
 
 def problem(error: AppError, *, request_id: str) -> dict[str, Any]:

@@ -37,11 +37,7 @@ from delivery.webhooks.events import EndpointDisabled
 
 def _tell(messages_about: Callable[[Any], Sequence[NewMessage]]) -> Reaction:
     """Turn a function from fact to messages into a reaction that adds them to the outbox."""
-
-    def tell(facts: Sequence[Any]) -> None:
-        add([message for fact in facts for message in messages_about(fact)])
-
-    return tell
+    return _tell_all(lambda facts: [message for fact in facts for message in messages_about(fact)])
 
 
 def _tell_all(messages_about: Callable[[Sequence[Any]], Sequence[NewMessage]]) -> Reaction:

@@ -11,7 +11,7 @@ from delivery.deliveries.creating import create_many
 from delivery.deliveries.moving import Move, move_many
 from delivery.deliveries.schemas import DeliveryIn, MoveWords, target_field, tracking_number_field
 from delivery.deliveries.states import State
-from delivery.errors import AppError, FieldError, Invalid, invalid_field, problem
+from delivery.errors import AppError, FieldError, Invalid, invalid_field, problem, wrong_fields
 from delivery.idempotency import transactional
 from delivery.web import Blueprint, Each, Expected, Flag, Schema, Text, Whole, answer, caller, etag_of, signed_in
 from delivery.web.body import ERRORS_AT_MOST
@@ -20,7 +20,6 @@ from delivery.web.schema import field_errors
 
 MOST_CREATED, MOST_MOVED = 1000, 500
 blp = Blueprint("bulk", __name__, url_prefix="/api/deliveries", description="Many deliveries in one request.")
-_WRONG = "Some fields are wrong; `errors` names each of them."
 # Of one item; without an end, a body of a megabyte would be answered with fifty.
 _ERRORS_OF_ONE = 20
 _DUPLICATE = "duplicate_reference"
@@ -143,7 +142,7 @@ def _each(items: Sequence[Any], do: Do) -> list[Any]:
 
 
 def _misshapen(error: ValidationError) -> Invalid:
-    return Invalid(_WRONG, errors=list(islice(field_errors(error.messages), _ERRORS_OF_ONE)))
+    return wrong_fields(islice(field_errors(error.messages), _ERRORS_OF_ONE))
 
 
 def _placed(index: int, error: AppError) -> AppError:

@@ -42,7 +42,7 @@ from delivery.users import services as users
 from delivery.users.cli import EMAIL
 from delivery.users.models import User
 from delivery.users.states import Role
-from delivery.web import Caller, Expected, Line
+from delivery.web import Caller, Line
 
 group = Group("deliveries", help="Deliveries: seed, show, move, find stuck ones.")
 
@@ -228,7 +228,7 @@ def move(
     seen = _find(number_or_id)
     given: dict[str, Any] = {"courier_id": _user_id(courier) if courier else None, **words}
     with rehearsable(dry_run=dry_run) as session:
-        changed = moving.move(Permit(_operator_of(seen), seen.id), to=State(state), expected=Expected(None), **given)
+        changed = moving.move(Permit(_operator_of(seen), seen.id), to=State(state), **given)
         mine = (OutboxMessage.delivery_id == changed.id, OutboxMessage.seq == changed.version)
         rows = session.execute(select(OutboxMessage.audience, OutboxMessage.channel).where(*mine)).all()
     told = [{"audience": row.audience, "channel": row.channel} for row in rows]

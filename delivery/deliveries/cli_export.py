@@ -10,13 +10,12 @@ from typing import IO, Any
 import click
 from flask.cli import with_appcontext
 
-from delivery.cli import CLI, Checked, examples, in_one_line
+from delivery.cli import CLI, Checked, examples
 from delivery.deliveries import exporting
 from delivery.deliveries.access import visible_to
 from delivery.deliveries.queries import SORTS
 from delivery.deliveries.schemas import ExportArgs
 from delivery.deliveries.states import State
-from delivery.errors import AppError
 
 _ARGS = ExportArgs().fields
 _MOMENTS = ("created_after", "created_before", "updated_after", "updated_before", "window_after", "window_before")
@@ -64,8 +63,6 @@ def export(file: Path, *, status: tuple[str, ...], tag: tuple[str, ...], sort: s
             for rows in exporting.batches(visible_to(CLI), caller_id=None, sort=sort, filters=chosen):
                 out.write(exporting.lines(rows))
                 count += len(rows)
-    except AppError as error:
-        raise click.ClickException(in_one_line(error)) from error
     except OSError as error:
         raise click.ClickException(f"Cannot write {file}: {error.strerror}.") from None
     click.echo(f"Wrote {count} deliveries.", err=True)

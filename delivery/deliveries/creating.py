@@ -28,6 +28,7 @@ from delivery.web import Caller
 _deliveries, _users = Delivery.__table__, User.__table__
 # A new delivery, as queries.COLUMNS would show it, or why there is none.
 Outcome: TypeAlias = SimpleNamespace | AppError
+TAKEN = "The owner has a delivery with this reference already."
 _EMPTY: dict[str, Any] = dict.fromkeys(column.name for column in _deliveries.c if column.nullable)
 
 
@@ -126,8 +127,7 @@ def _taken(rows: Collection[dict[str, Any]]) -> dict[tuple[UUID, bool, str], UUI
 def _duplicate(existing: UUID | None) -> Conflict:
     if existing is None:
         return Conflict("Somebody else changed it at the same moment; try again.", code="lost_race")
-    detail = "The owner has a delivery with this reference already."
-    return Conflict(detail, code="duplicate_reference", existing_id=str(existing))
+    return Conflict(TAKEN, code="duplicate_reference", existing_id=str(existing))
 
 
 def check_reference(owner_id: UUID, reference: str | None, *, test: bool) -> None:

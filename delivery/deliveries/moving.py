@@ -20,18 +20,17 @@ from delivery.deliveries.events import DeliveryMoved, told_of
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, OWNER_SWITCHES
 from delivery.deliveries.states import AFTER_PICKUP, State, allowed, is_legal
-from delivery.errors import AppError, Conflict, Forbidden, invalid_field, invalid_fields
+from delivery.errors import AppError, Conflict, Forbidden, invalid_field, invalid_fields, lost_race
 from delivery.rows import change, execute
 from delivery.users.models import User
 from delivery.users.states import Role
-from delivery.web import Caller, Expected
+from delivery.web import ANY_VERSION, Caller, Expected
 
 _deliveries, _users = Delivery.__table__, User.__table__
 # A delivery after its move, as queries.COLUMNS would show it, or why it was not moved.
 Outcome: TypeAlias = SimpleNamespace | AppError
 _CLOCK_SKEW = timedelta(minutes=5)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=clock.ZONE)  # before it, somebody's clock has never been set
-_ANY = Expected(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class Move:
 
     delivery_id: UUID
     to: State
-    expected: Expected = _ANY
+    expected: Expected = ANY_VERSION
     courier_id: UUID | None = None
     occurred_at: datetime | None = None
     location: dict[str, float] | None = None
@@ -86,7 +85,7 @@ def move_many(
     written = _rehearsed(seen, changes) if dry_run else _write(seen, changes)
     if not dry_run:
         _follow_up(by, [(one, seen[one.delivery_id], written.get(one.delivery_id)) for one in _chosen(moves, judged)])
-    return [one if isinstance(one, AppError) else written.get(one["id"]) or _lost_race() for one in judged]
+    return [one if isinstance(one, AppError) else written.get(one["id"]) or lost_race() for one in judged]
 
 
 def allowed_for(caller: Caller, row: Any) -> list[State]:
@@ -205,10 +204,6 @@ def _entry(by: Caller, one: Move, seen: Any, changed: Any) -> history.Entry:
         public_note=one.public_note,
         **(one.location or {}),
     )
-
-
-def _lost_race() -> Conflict:
-    return Conflict("Somebody else changed it at the same moment; read it again.", code="lost_race")
 
 
 _UNLOCKED = select(*COLUMNS).where(_deliveries.c.id.in_(bindparam("ids", expanding=True))).order_by(_deliveries.c.id)

@@ -17,12 +17,13 @@ from delivery.deliveries.events import DeliveryDeleted, DeliveryEdited, told_of
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS, DELIVERY_BY_ID, OWNER_SWITCHES
 from delivery.deliveries.states import DELETABLE, TERMINAL, State
-from delivery.errors import Conflict
+from delivery.errors import Conflict, lost_race
 from delivery.users.events import UserErased, UserLeft
 from delivery.users.models import User
 from delivery.web import SYSTEM, Caller, Expected
 
 _deliveries, _users = Delivery.__table__, User.__table__
+FINISHED = "A finished delivery cannot be edited."
 
 
 def edit(
@@ -39,7 +40,7 @@ def edit(
     seen = _locked(permit)
     expected.check(seen.version)
     if seen.status in TERMINAL:
-        raise Conflict("A finished delivery cannot be edited.", code="finished")
+        raise Conflict(FINISHED, code="finished")
     if not fields and tags is None:
         return seen
     owner_id = fields.get("owner_id", seen.owner_id)
@@ -120,7 +121,7 @@ def _write(seen: Any, *, tags: list[str] | None = None, **values: Any) -> Any:
     )
     changed = db.session.execute(statement).one_or_none()
     if changed is None:
-        raise Conflict("Somebody else changed it at the same moment; read it again.", code="lost_race")
+        raise lost_race()
     return SimpleNamespace(**changed._mapping, tags=seen.tags if tags is None else tags)  # noqa: SLF001  # public by its documentation
 
 

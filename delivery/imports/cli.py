@@ -28,7 +28,7 @@ from delivery.errors import Invalid, NotFound
 from delivery.imports import bad_rows, looking, queries, running, services
 from delivery.imports.files import Upload, discard
 from delivery.imports.schemas import SettingsIn, import_out, with_defaults
-from delivery.imports.states import UNFINISHED, ImportState, OnDuplicate
+from delivery.imports.states import COUNTS, UNFINISHED, ImportState, OnDuplicate
 from delivery.jobs import stopping
 from delivery.users.cli import WHO, find
 from delivery.web.schema import field_errors
@@ -143,7 +143,7 @@ def _tell(row: Row[Any], *, as_json: bool) -> None:
         print_json(body)
     else:
         rows = body["rows"]
-        counts = ", ".join(f"{rows[name]} {name}" for name in ("created", "updated", "skipped", "failed"))
+        counts = ", ".join(f"{rows[name]} {name}" for name in COUNTS)
         verb = "Would import" if row.dry_run else "Imported"
         click.echo(f"{verb} {rows['total']} rows: {counts}. Import {row.id} is {row.state}.")
     if row.state != ImportState.COMPLETED:

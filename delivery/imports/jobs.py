@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from delivery.imports import running
 from delivery.imports.queries import is_due
-from delivery.imports.waking import QUEUE, wake
+from delivery.imports.waking import wake
 from delivery.jobs import job, stopping
 from delivery.notifications import alarm
 
@@ -21,9 +21,9 @@ WAIT_SECONDS = 10
 
 
 @job
-def work_on_imports() -> None:
+def work_on_imports(queue: str) -> None:
     """Work on imports; when time is up before all is done, another job goes on."""
-    alarm.answer(QUEUE)
+    alarm.answer(queue)
     if work(seconds=JOB_SECONDS):
         wake()
 

@@ -12,17 +12,16 @@ from sqlalchemy.sql.expression import bindparam
 from delivery.database import backend, db
 from delivery.deliveries import services
 from delivery.deliveries.access import Permit
-from delivery.deliveries.creating import create_many
+from delivery.deliveries.creating import TAKEN, create_many
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.states import TERMINAL
 from delivery.errors import AppError
 from delivery.imports.mapping import Row
 from delivery.imports.states import OnDuplicate
-from delivery.web import Caller, Expected
+from delivery.web import ANY_VERSION, Caller
 
 _d = Delivery.__table__.c
-_ANY = Expected(None)
 # Objects of the API that are columns of the table.
 _SPREAD = frozenset({"recipient", "window"})
 # On PostgreSQL one parameter for all: it takes longer to read a statement with one for each than to run it.
@@ -63,8 +62,7 @@ def make(by: Caller, rows: Sequence[Row], asked: Any, *, seen: set[int]) -> Made
     if again and asked.on_duplicate == OnDuplicate.UPDATE:
         _update(by, again, asked, made)
     elif asked.on_duplicate == OnDuplicate.ERROR:
-        detail = "The owner has a delivery with this reference already."
-        made.bad += [_refused(row, "duplicate_reference", detail) for row in again]
+        made.bad += [_refused(row, "duplicate_reference", TAKEN) for row in again]
     else:
         made.skipped += len(again)
     made.bad.sort(key=lambda row: row.number)
@@ -113,10 +111,10 @@ def _update(by: Caller, rows: Sequence[Row], asked: Any, made: Made) -> None:
         if not changes:
             made.skipped += 1
         elif existing and existing.status in TERMINAL:
-            made.bad.append(_refused(row, "finished", "A finished delivery cannot be edited."))
+            made.bad.append(_refused(row, "finished", services.FINISHED))
         else:
             if existing and not asked.dry_run:
-                services.edit(Permit(by, existing.id), expected=_ANY, quiet=not asked.notify, **changes)
+                services.edit(Permit(by, existing.id), expected=ANY_VERSION, quiet=not asked.notify, **changes)
             made.updated += 1
 
 

@@ -37,7 +37,6 @@ BATCHES_AHEAD = 3
 MOST_ATTEMPTS = 5
 _imports, _bad_rows, _users = Import.__table__, ImportBadRow.__table__, User.__table__
 _i = _imports.c
-COUNTS = ("created", "updated", "skipped", "failed")
 
 
 class LeaseLost(Exception):

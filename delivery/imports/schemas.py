@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from delivery.imports.dates import NAMED, is_format
 from delivery.imports.encodings import ENCODINGS
 from delivery.imports.mapping import wrong_settings
-from delivery.imports.states import DELIMITERS, MOST_ROWS, ImportState, OnDuplicate
+from delivery.imports.states import COUNTS, DELIMITERS, MOST_ROWS, ImportState, OnDuplicate
 from delivery.imports.targets import TARGETS
 from delivery.users.schemas import LONGEST_ZONE, zone_field
 from delivery.web import Flag, Line, Schema, Text, Whole, Word
@@ -237,7 +237,6 @@ _PLAIN = (
     "id", "state", "owner_id", "created_by", "filename", "size_bytes", "dry_run", "notify", "on_duplicate",
     "error_code", "created_at", "started_at", "finished_at",
 )  # fmt: skip
-_COUNTS = ("created", "updated", "skipped", "failed")
 
 
 def import_out(row: Any) -> dict[str, Any]:
@@ -246,7 +245,7 @@ def import_out(row: Any) -> dict[str, Any]:
         **{name: row.settings[name] for name in _SETTINGS if name != "on_duplicate"},
         **{name: getattr(row, name) for name in _PLAIN},
         "encoding_guessed": row.settings["encoding_guessed"],
-        "rows": {"total": row.rows_total, "done": row.rows_done, **{name: getattr(row, name) for name in _COUNTS}},
+        "rows": {"total": row.rows_total, "done": row.rows_done, **{name: getattr(row, name) for name in COUNTS}},
         "progress": round(row.rows_done / row.rows_total, 4),
     }
 

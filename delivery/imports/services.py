@@ -16,7 +16,7 @@ from delivery.errors import Conflict
 from delivery.imports import files
 from delivery.imports.models import Import, ImportBadRow, ImportTemplate
 from delivery.imports.queries import OPEN
-from delivery.imports.states import ImportState
+from delivery.imports.states import COUNTS, ImportState
 from delivery.imports.waking import wake_soon
 from delivery.web import Caller
 
@@ -58,7 +58,7 @@ def submit(
         "on_duplicate": looked.settings["on_duplicate"], "filename": upload.filename, "size_bytes": upload.size_bytes,
         "sha256": upload.sha256, "fingerprint": once, "settings": looked.settings, "header": looked.header,
         "rows_total": looked.rows_total, "last_row": 1, "attempts": 0, "next_at": now(), "created_at": clock.now(),
-        **dict.fromkeys(("rows_done", "created", "updated", "skipped", "failed"), 0),
+        **dict.fromkeys(("rows_done", *COUNTS), 0),
     }  # fmt: skip
     made = db.session.execute(upsert(_imports).values(values).on_conflict_do_nothing().returning(*_i)).one_or_none()
     if made is None:

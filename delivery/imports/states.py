@@ -20,6 +20,7 @@ class OnDuplicate(StrEnum):
     ERROR = "error"
 
 
+COUNTS = ("created", "updated", "skipped", "failed")
 UNFINISHED = frozenset({ImportState.QUEUED, ImportState.RUNNING})
 DELIMITERS = (",", ";", "\t", "|")
 MOST_ROWS = 1_000_000

@@ -6,7 +6,7 @@ from sqlalchemy import Row, delete, func, select, update
 
 from delivery import clock
 from delivery.database import db, new_id, reader, upsert
-from delivery.errors import Conflict, invalid_field
+from delivery.errors import Conflict, invalid_field, lost_race
 from delivery.imports.models import ImportTemplate
 from delivery.imports.queries import TEMPLATE_BY_ID
 from delivery.imports.schemas import SettingsIn, with_defaults
@@ -72,7 +72,7 @@ def change(seen: Any, *, expected: Expected, name: str | None = None, **settings
     statement = update(_templates).where(_t.id == seen.id, _t.version == seen.version).values(values).returning(*_t)
     changed = db.session.execute(statement).one_or_none()
     if changed is None:
-        raise _lost_race()
+        raise lost_race()
     return changed
 
 
@@ -85,7 +85,7 @@ def remove(seen: Any, *, expected: Expected) -> None:
     expected.check(seen.version)
     gone = delete(_templates).where(_t.id == seen.id, _t.version == seen.version).returning(_t.id)
     if db.session.execute(gone).one_or_none() is None:
-        raise _lost_race()
+        raise lost_race()
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,3 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
 
 def _taken() -> Conflict:
     return Conflict("You have a template of this name already.", code="name_taken")
-
-
-def _lost_race() -> Conflict:
-    return Conflict("Somebody else changed it at the same moment; read it again.", code="lost_race")

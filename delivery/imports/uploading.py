@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -11,9 +12,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from delivery.database import transaction
-from delivery.errors import Invalid, Malformed, UnsupportedMediaType, invalid_field
+from delivery.errors import Invalid, Malformed, UnsupportedMediaType, invalid_field, wrong_fields
 from delivery.imports.files import Unreadable, Upload, discard
 from delivery.imports.schemas import ImportIn
+from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.schema import Line, field_errors
 
 _LONGEST_OPTIONS = 65_536
@@ -21,7 +23,6 @@ _LONGEST_OPTIONS = 65_536
 _ROOM = 2 * _LONGEST_OPTIONS
 _IN_MEMORY = 4 * _LONGEST_OPTIONS
 _MOST_PARTS = 10
-_MOST_ERRORS = 100
 _OPTIONS, _NAME = ImportIn(), Line(200)
 
 
@@ -123,8 +124,7 @@ def _options(form: Any) -> dict[str, Any]:
     try:
         options: dict[str, Any] = _OPTIONS.load(given)
     except ValidationError as error:
-        errors = list(field_errors(error.messages, pointer="/options"))[:_MOST_ERRORS]
-        raise Invalid("Some fields are wrong; `errors` names each of them.", errors=errors) from None
+        raise wrong_fields(islice(field_errors(error.messages, pointer="/options"), ERRORS_AT_MOST)) from None
     return options
 
 

@@ -19,7 +19,7 @@ def wake(queue: str, *, job: str = DRAIN) -> bool:
     try:
         with jobs.brief_redis() as redis:
             if redis.set(_key(queue), 1, nx=True, ex=COALESCE_SECONDS):
-                jobs.enqueue(queue, job, *((queue,) if job == DRAIN else ()), redis=redis)
+                jobs.enqueue(queue, job, queue, redis=redis)
     except RedisError as error:
         logger.warning("no wake: Redis is down", extra={"channel": queue, "error_class": type(error).__name__})
         return False

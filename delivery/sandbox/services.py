@@ -21,12 +21,11 @@ from delivery.sandbox.models import SandboxRun
 from delivery.sandbox.queries import BEEN
 from delivery.sandbox.states import KEPT_DAYS, Scenario, Step, left
 from delivery.users.states import Role
-from delivery.web import Caller, Expected
+from delivery.web import Caller
 
 _deliveries, _runs = Delivery.__table__, SandboxRun.__table__
 # Who moves test deliveries: nobody in person, in a dispatcher's place, and with tests alone.
 COURIER = Caller(id=None, role=Role.DISPATCHER, kind="sandbox", test=True)
-_WHENEVER = Expected(None)
 
 
 class Advanced(NamedTuple):
@@ -75,9 +74,7 @@ def _followed(delivery_id: UUID, named: Scenario | None) -> Scenario:
 
 
 def _make(permit: Permit, step: Step) -> Any:
-    return moving.move(
-        permit, to=step.to, expected=_WHENEVER, reason_code=step.reason_code, public_note=step.public_note
-    )
+    return moving.move(permit, to=step.to, reason_code=step.reason_code, public_note=step.public_note)
 
 
 def expire(limit: int) -> int:

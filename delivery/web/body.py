@@ -12,7 +12,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
-from delivery.errors import Invalid, Malformed, UnsupportedMediaType
+from delivery.errors import Invalid, Malformed, UnsupportedMediaType, wrong_fields
 from delivery.web.schema import escape, field_errors
 
 FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -65,7 +65,7 @@ class Parser(FlaskParser):
     ) -> NoReturn:
         located: dict[str, Any] = error.messages  # type: ignore[assignment]  # {location: messages}, by webargs
         errors = islice((found for messages in located.values() for found in field_errors(messages)), ERRORS_AT_MOST)
-        raise Invalid("Some fields are wrong; `errors` names each of them.", errors=list(errors)) from None
+        raise wrong_fields(errors) from None
 
 
 def read_json(request: Request) -> Any:

@@ -36,6 +36,9 @@ class Expected:
             raise PreconditionFailed("It has changed since you read it; read it again.", headers=headers)
 
 
+ANY_VERSION = Expected(None)
+
+
 def if_match(view: View) -> View:
     """Require If-Match and give the view `expected`."""
 

@@ -25,7 +25,7 @@ from delivery.database import reader, transaction
 from delivery.errors import Conflict, NotFound
 from delivery.notifications.channels.public_addresses import LONGEST_URL
 from delivery.users.cli import EMAIL, WHO, find
-from delivery.web import Expected, Line, Time
+from delivery.web import ANY_VERSION, Line, Time
 from delivery.webhooks import services
 from delivery.webhooks.queries import ENDPOINT_BY_ID, endpoints
 from delivery.webhooks.replaying import replay
@@ -38,7 +38,6 @@ group = Group("webhooks", help="Endpoints of webhooks: list, make, disable, repl
 _ID = "0198f3a2-7c1e-7d3b-9f57-0c6f2a9b4e11"
 _MOMENT = Checked(Time(), name="time")
 _LISTED = ("id", "owner_id", "test", "status", "url", "failing_since")
-_ANY_VERSION = Expected(None)
 _types = click.option(
     "--event", "events", type=click.Choice(EVENT_TYPES), multiple=True, help="Only this type of event."
 )
@@ -146,7 +145,7 @@ def disable(endpoint_id: UUID, *, as_json: bool) -> None:
 def rotate_secret(endpoint_id: UUID, *, as_json: bool) -> None:
     """Give an endpoint a new secret and print it, this once; for 24 hours the old one signs, too."""
     with transaction():
-        changed, secret = services.rotate(_find(endpoint_id), expected=_ANY_VERSION)
+        changed, secret = services.rotate(_find(endpoint_id), expected=ANY_VERSION)
     _print_with_secret(changed, secret, as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from delivery import audit, clock, events
 from delivery.database import db, new_id, now
-from delivery.errors import Conflict, Forbidden
+from delivery.errors import Conflict, Forbidden, lost_race
 from delivery.notifications.services import NewMessage, add, suppress
 from delivery.notifications.states import Channel
 from delivery.users.models import User
@@ -97,7 +97,7 @@ def remove(seen: Any, *, expected: Expected) -> None:
     expected.check(seen.version)
     gone = delete(_endpoints).where(_e.id == seen.id, _e.version == seen.version).returning(_e.id)
     if db.session.execute(gone).one_or_none() is None:
-        raise _lost_race()
+        raise lost_race()
     suppress(seen.id, reason="endpoint_gone")
     _record("deleted", seen)
 
@@ -230,12 +230,8 @@ def _write(seen: Any, **values: Any) -> Row[Any]:
     statement = update(_endpoints).where(_e.id == seen.id, _e.version == seen.version).values(**values, **_touched())
     changed = db.session.execute(statement.returning(*_e)).one_or_none()
     if changed is None:
-        raise _lost_race()
+        raise lost_race()
     return changed
-
-
-def _lost_race() -> Conflict:
-    return Conflict("Somebody else changed it at the same moment; read it again.", code="lost_race")
 
 
 def _challenge(endpoint: Row[Any]) -> None:

@@ -9,7 +9,7 @@ from delivery.cli import dry_run_option, examples, json_option, print_json, rehe
 from delivery.users import services
 from delivery.users.cli.group import ROLES, WHO, find, group
 from delivery.users.schemas import user_out
-from delivery.web import Expected
+from delivery.web import ANY_VERSION
 
 _who = click.argument("who", metavar="EMAIL|ID", type=WHO)
 
@@ -100,7 +100,7 @@ def unlock(who: str, *, dry_run: bool, as_json: bool) -> None:
 
 def _change(seen: Row[Any], *, dry_run: bool, **words: Any) -> Row[Any]:
     with rehearsable(dry_run=dry_run):
-        return services.change(seen.id, expected=Expected(None), **words)
+        return services.change(seen.id, expected=ANY_VERSION, **words)
 
 
 def _tell(row: Row[Any], words: str, *, dry_run: bool, as_json: bool) -> None:
