@@ -8,13 +8,12 @@ Beside the time stands processor time, the importing process's and PostgreSQL's:
 import argparse
 import json
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from command import measure
 from sqlalchemy import text
 
 from config import Config
@@ -76,31 +75,22 @@ class _Bench:
         file = self.folder / "orders.csv"
         numbers = range(first, first + count)
         file.write_bytes(table(row(number, phone=f"+44207{number:07}") for number in numbers))
-        command = ["-m", "flask", "deliveries", "import", str(file), "--owner", "shop@bench.example", "--json"]
-        command += ["--settings", str(self.folder / "settings.json")]
-        before, began = _seconds_of(self.postmaster), time.monotonic()
-        used = self._run(command)
-        took, theirs = time.monotonic() - began, _seconds_of(self.postmaster) - before
+        words = ["deliveries", "import", str(file), "--owner", "shop@bench.example", "--json"]
+        words += ["--settings", str(self.folder / "settings.json")]
+        before = _seconds_of(self.postmaster)
+        took = measure(words, self.settings)
+        theirs = _seconds_of(self.postmaster) - before
         with self.app.app_context():
             made = db.session.execute(text(TOOK)).one()
         assert made.created == count
-        rate = count / float(made.seconds)
-        own = used.ru_utime + used.ru_stime
+        rate, own = count / float(made.seconds), took.processor
         print(
-            f"{count:,} rows in {made.seconds:.1f} s: {rate:,.0f} a second; {took:.1f} s with storing the file. "
-            f"Processor time a row: {1e6 * own / count:.0f} us, and {1e6 * theirs / count:.0f} of PostgreSQL. "
-            f"At most {used.ru_maxrss / 1024:.0f} MiB. Load {os.getloadavg()[0]:.1f}",
+            f"{count:,} rows in {made.seconds:.1f} s: {rate:,.0f} a second; {took.seconds:.1f} s in all. "
+            f"Processor time a row: {1e6 * own / count:.0f} us, and {1e6 * theirs / count:.0f} of PostgreSQL. At most "
+            f"{took.peak_mib:.0f} MiB. Load {os.getloadavg()[0]:.1f}",
             flush=True,
         )
         return _Found(rate, (own, theirs))
-
-    def _run(self, command):
-        environ = {**os.environ, **self.settings, "FLASK_APP": "wsgi:app"}
-        process = subprocess.Popen([sys.executable, *command], env=environ, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return used
 
 
 def _seconds_of(postmaster):

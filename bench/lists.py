@@ -5,15 +5,14 @@ requests inside this process; what is printed are medians and their ratio.
 """
 
 import argparse
-import os
 import re
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from command import measure
 from sqlalchemy import text
 from volume import fill
 
@@ -124,17 +123,12 @@ class _Size:
     def export(self, folder):
         """Export all of it by a process of its own, and print its most memory."""
         out = Path(folder) / f"{self.rows}.csv"
-        command = [sys.executable, "-m", "flask", "deliveries", "export", str(out)]
-        began = time.monotonic()
-        process = subprocess.Popen(
-            command, env={**os.environ, **self.settings, "FLASK_APP": "wsgi:app"}, stderr=subprocess.DEVNULL
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        took, peak = time.monotonic() - began, used.ru_maxrss / 1024
+        took = measure(["deliveries", "export", str(out)], self.settings)
         size = out.stat().st_size / 2**20
-        print(f"export of {self.rows:,}: {took:.1f} s, {size:.0f} MiB, at most {peak:.0f} MiB of memory", flush=True)
+        print(
+            f"export of {self.rows:,}: {took.seconds:.1f} s, {size:.0f} MiB, at most {took.peak_mib:.0f} MiB of memory",
+            flush=True,
+        )
 
 
 def _people():
