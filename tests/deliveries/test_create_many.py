@@ -1,10 +1,11 @@
 """Many deliveries in a few statements: each is what it would be if it had been created alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from delivery.database import db, transaction
 from delivery.deliveries.creating import create_many
@@ -16,6 +17,7 @@ from delivery.web import Caller
 from tests.deliveries.chains import broken
 from tests.deliveries.test_create import WHOLE
 from tests.factories import delivery_in
+from tests.servers.waiting import wait_until
 from tests.web.racing import race
 from tests.webhooks.making import endpoint
 
@@ -140,6 +142,23 @@ def test_batches_in_opposite_orders_do_not_wait_for_each_other_for_ever(app, api
             for one, name in zip(batch, order, strict=True):
                 assert ids[name] == (one.extra["existing_id"] if isinstance(one, AppError) else str(one.id))
     assert broken(app) == []
+
+
+def test_who_waits_for_a_reference_holds_none_that_comes_after_it(app, api, database_url):
+    """However a batch is sent: two that held what the other wants would wait for each other for ever."""
+    if database_url.startswith("sqlite"):
+        pytest.skip("its writers take turns")
+    by = caller(api)
+    first, middle, last = ([delivery_in(reference=name)] for name in "amz")
+    with ThreadPoolExecutor(2) as threads, creating(app):
+        create_many(by, [DeliveryIn().load(*middle)])
+        batch = threads.submit(made_by, app, by, last + middle + first)
+        waits = text("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+        wait_until(lambda: db.session.execute(waits).first() or batch.done(), what="the batch to wait")
+        [free] = threads.submit(made_by, app, by, last).result(timeout=1)
+        db.session.rollback()
+    assert [one.reference for one in batch.result()[1:]] == ["m", "a"]
+    assert batch.result()[0].extra["existing_id"] == str(free.id)
 
 
 def test_nothing_is_made_of_nothing(app, api, count_statements):
