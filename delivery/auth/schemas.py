@@ -14,8 +14,8 @@ from delivery.users.states import Role
 from delivery.web import Flag, Line, Schema, Text, Tick, Time, Whole, Word
 from delivery.web.paging import PageArgs, page_of
 
-# Any token is refused with one answer; beyond this it is not looked at.
-LONGEST_TOKEN = 20_000
+# Far more than ours have. In an address it may become three times as long, and must fit into a request's line.
+LONGEST_TOKEN = 2_000
 
 
 class _OAuthIn(Schema):

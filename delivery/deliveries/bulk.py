@@ -13,7 +13,7 @@ from delivery.deliveries.schemas import DeliveryIn, MoveWords, target_field, tra
 from delivery.deliveries.states import State
 from delivery.errors import AppError, FieldError, Invalid, invalid_field, problem, wrong_fields
 from delivery.idempotency import transactional
-from delivery.web import Blueprint, Each, Expected, Flag, Schema, Text, Whole, answer, caller, etag_of, signed_in
+from delivery.web import ANY_VERSION, Blueprint, Each, Expected, Flag, Schema, Text, Whole, answer, caller, signed_in
 from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.problems import Problem
 from delivery.web.schema import field_errors
@@ -130,7 +130,7 @@ def _move(for_all: Mapping[str, Any], item: Any) -> Any:
     if "to" not in given:
         return ValidationError({"to": ["Missing data for required field."]})
     version = given.pop("version", None)
-    expected = Expected(None if version is None else etag_of(version))
+    expected = ANY_VERSION if version is None else Expected([("", str(version))])
     return Move(delivery_id=given.pop("id"), expected=expected, **given)
 
 

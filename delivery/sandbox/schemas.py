@@ -17,6 +17,7 @@ from delivery.web.paging import PageArgs, page_of
 
 # Far more than letters have: their templates are short, and so is all that stands in them.
 _LONGEST_HEADER, _LONGEST_LETTER = 2000, 200_000
+_CAPTURED = validate.OneOf([str(Channel.MAIL), str(Channel.SMS)])
 
 
 class AdvanceIn(Schema):
@@ -62,9 +63,7 @@ class ScenarioList(Schema):
 
 class CapturedArgs(PageArgs):
     delivery_id = fields.UUID(load_default=None)
-    channel = fields.Enum(
-        Channel, by_value=True, load_default=None, validate=validate.OneOf([Channel.MAIL, Channel.SMS])
-    )
+    channel = fields.String(load_default=None, validate=_CAPTURED)
     event = Line(40, load_default=None, metadata={"example": "delivered"})
     audience = Line(12, load_default=None, metadata={"example": "recipient"})
 
@@ -73,7 +72,7 @@ class CapturedOut(Schema):
     id = fields.UUID(required=True)
     delivery_id = fields.UUID(required=True)
     seq = fields.Integer(required=True, metadata={"description": "The event of the delivery that it tells of."})
-    channel = fields.Enum(Channel, by_value=True, required=True)
+    channel = fields.String(required=True, validate=_CAPTURED)
     audience = Word(12, required=True, metadata={"example": "recipient"})
     event = Word(40, required=True, metadata={"example": "delivered"})
     template = Word(40, required=True, metadata={"example": "delivered"})

@@ -1,33 +1,24 @@
 """If-Match (RFC 9110, 13.1.1): which versions a change may start from."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
 from flask import request
 
-from delivery.errors import Malformed, PreconditionFailed, PreconditionRequired
-from delivery.web.answers import etag_of
+from delivery.errors import PreconditionFailed, PreconditionRequired
+from delivery.web.answers import entity_tags, etag_of
 from delivery.web.documented import ENTITY_TAGS, takes_header
 
 View = TypeVar("View", bound=Callable[..., Any])
-_ENTITY_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_LIST = re.compile(rf"\s*{_ENTITY_TAG}(?:\s*,\s*{_ENTITY_TAG})*\s*")
-_STRONG = re.compile(r'(W/)?"([^"]*)"')
 
 
 class Expected:
     """The versions that the caller has seen; none given means any."""
 
-    def __init__(self, header: str | None) -> None:
-        if header is None or header.strip() == "*":
-            self._tags: frozenset[str] | None = None
-        elif _LIST.fullmatch(header):
-            # Weak tags never match: If-Match compares strongly.
-            self._tags = frozenset(tag for weak, tag in _STRONG.findall(header) if not weak)
-        else:
-            raise Malformed('If-Match must be `*` or quoted entity tags, such as "3".')
+    def __init__(self, tags: Iterable[tuple[str, str]] | None = None) -> None:
+        # Weak tags never match: If-Match compares strongly.
+        self._tags = None if tags is None else frozenset(tag for weak, tag in tags if not weak)
 
     def check(self, version: int) -> None:
         """Raise PreconditionFailed, with the current ETag, unless the caller has seen this version."""
@@ -36,7 +27,7 @@ class Expected:
             raise PreconditionFailed("It has changed since you read it; read it again.", headers=headers)
 
 
-ANY_VERSION = Expected(None)
+ANY_VERSION = Expected()
 
 
 def if_match(view: View) -> View:
@@ -44,10 +35,9 @@ def if_match(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        header = request.headers.get("If-Match")
-        if header is None:
+        if "If-Match" not in request.headers:
             raise PreconditionRequired("Send If-Match with the ETag that you last read.")
-        return view(*args, expected=Expected(header), **kwargs)
+        return view(*args, expected=Expected(entity_tags("If-Match")), **kwargs)
 
     takes_header(wrapper, "If-Match", "The ETag that you last read, or `*`.", pattern=ENTITY_TAGS, required=True)
     return wrapper  # type: ignore[return-value]
@@ -58,7 +48,8 @@ def if_match_optional(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return view(*args, expected=Expected(request.headers.get("If-Match")), **kwargs)
+        expected = Expected(entity_tags("If-Match")) if "If-Match" in request.headers else ANY_VERSION
+        return view(*args, expected=expected, **kwargs)
 
     takes_header(
         wrapper, "If-Match", "The ETag that you last read: refused if it has changed since.", pattern=ENTITY_TAGS

@@ -144,6 +144,8 @@ def fill(case, account):
 
 def fill_body(case, account):
     case.body.pop("cursor", None)
+    if case.body.get("to_end"):
+        case.body.pop("steps", None)
     if "ids" in case.body:
         case.body["ids"] = [account.new("delivery_id")]  # another call may have deleted the old one
     for one in [case.body, *case.body.get("items", ())]:
@@ -165,6 +167,8 @@ def fill_item(item, account):
     for name, moment in (("expires_at", ahead), ("since", ago), ("occurred_at", ago)):
         if item.get(name):
             item[name] = moment
+    if "role" in item and account.role != ADMIN:
+        item["role"] = CUSTOMER
     if item.get("owner_id"):
         item["owner_id"] = account.owner.user_id
     if "courier_id" in item:

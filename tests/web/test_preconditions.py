@@ -19,7 +19,8 @@ CASES = {
     "another sign": ('"+2"', 412),
     "somebody's hash": ('"5d41402abc4b2a76b9719d911017c592"', 412),
     "a tag with a comma": ('"1,2"', 412),
-    "a huge number": (f'"{"9" * 2000}"', 412),
+    "a huge number": (f'"{"9" * 255}"', 412),
+    "one that is longer than any": (f'"{"9" * 256}"', 400),
     "nothing": ("", 400),
     "no quotes": ("2", 400),
     "half a quote": ('"2', 400),
@@ -33,8 +34,8 @@ CASES = {
 }
 # What If-None-Match says, while the version is 1.
 UNCHANGED = {
-    '"1"': 304, 'W/"1"': 304, "*": 304, '"7", "1"': 304, "1": 304,
-    '"2"': 200, "": 200, 'garbage, , "': 200, '"' * 999: 200,
+    '"1"': 304, 'W/"1"': 304, "*": 304, '"7", "1"': 304, '"7", W/"1"': 304,
+    '"2"': 200, '"7", W/"8"': 200, "1": 400, "": 400, 'garbage, , "': 400, '"' * 999: 400, f'"{"1" * 256}"': 400,
 }  # fmt: skip
 
 
@@ -89,6 +90,9 @@ def test_if_none_match_spares_the_body(api):
     for path, (header, status) in itertools.product(paths, UNCHANGED.items()):
         response = api.get(path, headers={"If-None-Match": header})
         assert response.status_code == status, header
+        if status == 400:
+            problem(response, 400, "malformed")
+            continue
         assert response.headers["ETag"] == '"1"'
         assert response.headers["Vary"] == "Authorization"
         assert response.headers["Cache-Control"] == "private, no-cache"
