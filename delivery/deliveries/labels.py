@@ -22,8 +22,11 @@ SIZES = {"a6": A6, "a4": A4}
 _WIDTH, _HEIGHT = A6
 _MARGIN, _GAP = 6 * mm, 1.25
 _TEXT, _BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
+_CAPITAL = 0.73  # the height of its capitals, of the size
 _FONTS = Path(__file__).parent / "fonts"
+_LINE = _WIDTH - 2 * _MARGIN
 _QR = 30 * mm
+_TEST_MARK = "TEST"  # nobody is to carry it
 # A bar of 0.33 mm is what GS1 calls the nominal width: cheap scanners read it from thermal printers.
 _BAR, _BAR_HEIGHT = 0.33 * mm, 18 * mm
 
@@ -67,7 +70,8 @@ def _places(sheet: tuple[float, float]) -> Iterator[tuple[float, float]]:
 
 
 def _label(canvas: Canvas, row: Any, *, company: str, url: str) -> None:
-    y = _write(canvas, _HEIGHT - _MARGIN, company, font=_BOLD, size=10, most=1)
+    aside = _mark(canvas, _TEST_MARK) if row.test else 0
+    y = _write(canvas, _HEIGHT - _MARGIN, company, font=_BOLD, size=10, most=1, width=_LINE - aside)
     if row.pickup:
         y = _write(canvas, y, ", ".join(_address(row.pickup)), font=_TEXT, size=7, most=2)
     y = _write(canvas, y - 2 * mm, row.recipient_name, font=_BOLD, size=15, most=2)
@@ -77,6 +81,19 @@ def _label(canvas: Canvas, row: Any, *, company: str, url: str) -> None:
     _about(canvas, below + _QR, row)
     _qr(canvas, url, x=_WIDTH - _MARGIN - _QR, y=below)
     _barcode(canvas, row.tracking_number)
+
+
+def _mark(canvas: Canvas, word: str) -> float:
+    """Write a word in white on black at the end of the first line; returns how much of the line it takes."""
+    size, room = 10, 1 * mm
+    line = _HEIGHT - _MARGIN - size * _GAP
+    width = stringWidth(word, _BOLD, size) + 4 * room
+    canvas.rect(_WIDTH - _MARGIN - width, line - room, width, _CAPITAL * size + 2 * room, fill=1)
+    canvas.setFont(_BOLD, size)
+    canvas.setFillGray(1)
+    canvas.drawRightString(_WIDTH - _MARGIN - 2 * room, line, word)
+    canvas.setFillGray(0)
+    return width + 2 * room
 
 
 def _address(place: dict[str, Any]) -> list[str]:
@@ -97,7 +114,7 @@ def _about(canvas: Canvas, top: float, row: Any) -> None:
         row.item_name,
     )
     for fact in filter(None, facts):
-        top = _write(canvas, top, fact, font=_TEXT, size=9, most=2, width=_WIDTH - 2 * _MARGIN - _QR - 3 * mm)
+        top = _write(canvas, top, fact, font=_TEXT, size=9, most=2, width=_LINE - _QR - 3 * mm)
 
 
 def _qr(canvas: Canvas, url: str, *, x: float, y: float) -> None:
@@ -112,9 +129,7 @@ def _barcode(canvas: Canvas, number: str) -> None:
     canvas.drawCentredString(_WIDTH / 2, _MARGIN, number)
 
 
-def _write(
-    canvas: Canvas, top: float, text: str, *, font: str, size: float, most: int, width: float = _WIDTH - 2 * _MARGIN
-) -> float:
+def _write(canvas: Canvas, top: float, text: str, *, font: str, size: float, most: int, width: float = _LINE) -> float:
     """Write text below `top`, in as many lines as it takes and may; returns where it ends."""
     canvas.setFont(font, size)
     lines = _lines(text, font=font, size=size, width=width)

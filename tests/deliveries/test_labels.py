@@ -9,6 +9,7 @@ import pytest
 from pypdf import PdfReader
 
 from delivery.deliveries.labels import SIZES, draw
+from tests.auth.keys import sandbox_of
 from tests.factories import delivery_in
 from tests.web.answers import problem, wrong
 
@@ -44,6 +45,13 @@ def test_a_label_says_where_to_and_what(api):
     assert [round(float(side) / 72 * 25.4) for side in page.mediabox[2:]] == [105, 148]
     assert response.headers["Content-Disposition"] == f'inline; filename="{made["tracking_number"]}.pdf"'
     assert response.data == api.get(f"/api/deliveries/{made['id']}/label").data
+
+
+def test_the_label_of_a_test_says_so(api):
+    """Nobody is to carry what was printed while trying."""
+    for by, says in ((sandbox_of(api), True), (api, False)):
+        [page] = read(by.get(f"/api/deliveries/{by.create()['id']}/label")).pages
+        assert ("TEST" in words(page).split()) is says
 
 
 def test_names_keep_their_letters(api):
@@ -111,7 +119,7 @@ def row(**changes):
     given = delivery_in()
     fields = {"tracking_number": "7K3M9XW2QF4TB", "reference": None, "item_name": "X", "pickup": None, "package": None}
     return SimpleNamespace(
-        **{**fields, "recipient_name": "G", "destination": given["destination"], **changes},
+        **{**fields, "test": False, "recipient_name": "G", "destination": given["destination"], **changes},
     )
 
 
