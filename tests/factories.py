@@ -71,12 +71,12 @@ class Api:
 class People:
     """Makes accounts and signs them in."""
 
-    def __init__(self, app):
-        self.app = app
+    def __init__(self, app, *, called="person"):
+        self.app, self._called = app, called
 
     def make(self, role, **fields):
         number = next(_numbers)
-        fields = {"name": f"Person {number}", "email": f"person{number}@people.example", **fields}
+        fields = {"name": f"Person {number}", "email": f"{self._called}{number}@people.example", **fields}
         with self.app.app_context():
             password_hash = passwords.hash_password(PASSWORD)
             with transaction():

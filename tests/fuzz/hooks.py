@@ -46,7 +46,7 @@ _role = os.environ["FUZZ_ROLE"]
 _addresses = map(ip_address, itertools.count(int(ip_address("10.0.0.1"))))
 _random = random.Random(int(os.environ.get("FUZZ_SEED", "1")))
 app = create_app(Config())
-people = People(app)
+people = People(app, called=f"person-{uuid4().hex[:8]}-")  # others have been here before
 
 FORMATS = {
     "phone": st.integers(0, 999).map(lambda number: f"+442079460{number:03}"),
