@@ -93,7 +93,7 @@ def _mark(canvas: Canvas, word: str) -> float:
     canvas.setFillGray(1)
     canvas.drawRightString(_WIDTH - _MARGIN - 2 * room, line, word)
     canvas.setFillGray(0)
-    return width + 2 * room
+    return float(width + 2 * room)
 
 
 def _address(place: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from delivery_client import bulk_types, client, import_types, types
+from delivery_client import bulk_types, client, import_types, sandbox_types, types
 
 from delivery.app import create_app
 from tests.conftest import close, settings
@@ -14,7 +14,10 @@ from tests.conftest import close, settings
 PACKAGE = Path("clients/python")
 SHAPES = {
     "Address": types.Address,
+    "AdvanceIn": sandbox_types.Advance,
+    "AdvanceOut": sandbox_types.Advanced,
     "Attempt": types.Attempt,
+    "Captured": sandbox_types.CapturedMessage,
     "Counts": import_types.ImportCounts,
     "CreatedItem": bulk_types.CreatedItem,
     "CreatedItems": bulk_types.CreatedItems,
@@ -42,6 +45,7 @@ SHAPES = {
     "Requirements": types.Requirements,
     "Template": import_types.ImportTemplate,
     "TemplateIn": import_types.NewImportTemplate,
+    "Scenario": sandbox_types.Scenario,
     "TemplatePatch": import_types.ImportTemplateChanges,
     "Window": types.Window,
 }
@@ -49,6 +53,7 @@ FILTERS = {
     "/api/deliveries": types.DeliveryFilters,
     "/api/deliveries/export.csv": types.ExportFilters,
     "/api/imports": import_types.ImportFilters,
+    "/api/sandbox/messages": sandbox_types.CapturedFilters,
     "/api/notifications": types.AllNotificationFilters,
 }
 

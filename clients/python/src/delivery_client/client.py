@@ -10,6 +10,7 @@ from delivery_client.events import Events
 from delivery_client.imports import Imports, ImportTemplates
 from delivery_client.notifications import Notifications
 from delivery_client.retrying import patience
+from delivery_client.sandbox import Sandbox
 from delivery_client.transport import Transport
 from delivery_client.webhook_endpoints import WebhookEndpoints
 
@@ -26,7 +27,8 @@ class Client:
 
     Args:
         base_url: such as `https://delivery.example`.
-        api_key: `dms_live_...`; or else `email` and `password`, with which it signs in when it has to.
+        api_key: `dms_live_...`, or `dms_test_...` for the sandbox; or else `email` and `password`, with which it
+            signs in when it has to.
         timeout_seconds: longest wait for one answer.
         retries: how often a request is repeated when there was no answer, or "later".
         first_pause_seconds: before the first repeat; then twice as long each time.
@@ -61,6 +63,7 @@ class Client:
         self.notifications = Notifications(self.transport)
         self.webhook_endpoints = WebhookEndpoints(self.transport)
         self.events = Events(self.transport)
+        self.sandbox = Sandbox(self.transport)
 
     def close(self) -> None:
         """Close the connections."""
