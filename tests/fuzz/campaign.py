@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from delivery.ops.leash import leashed
 from tests.servers.system import ROOT
 
 FUZZ = Path(__file__).parent
@@ -29,7 +31,7 @@ def run(address, environ, *, role, seed, examples, phases, more=()):
     words += ["--continue-on-failure", "--no-color", "--suppress-health-check", "all", *more]
     own = {"FUZZ_ROLE": role, "FUZZ_SEED": str(seed), "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks"}
     process = subprocess.run(
-        [sys.executable, "-m", "schemathesis.cli", *words],
+        leashed([sys.executable, "-m", "schemathesis.cli", *words], signal=signal.SIGTERM),
         cwd=ROOT,
         env={**environ, **own, "COLUMNS": "140"},
         capture_output=True,
