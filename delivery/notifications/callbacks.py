@@ -19,7 +19,11 @@ from delivery.notifications.states import Channel
 from delivery.web import Blueprint, Text, no_content, public, throttle
 
 blp = Blueprint(
-    "twilio", __name__, url_prefix="/api/callbacks/twilio", description="Called by Twilio, and signed with our token."
+    "twilio",
+    __name__,
+    url_prefix="/api/callbacks/twilio",
+    description="Called by Twilio, and signed with our token.",
+    any_query=True,  # whoever sets up the number may add to its address
 )
 View = TypeVar("View", bound=Callable[..., Any])
 

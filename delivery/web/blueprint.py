@@ -6,13 +6,14 @@ from typing import Any, ClassVar, TypeVar
 
 import flask_smorest
 
-from delivery.web.body import FORMS, Parser
+from delivery.web.body import FORMS, NO_QUERY, Parser
 from delivery.web.documented import ENTITY_TAGS, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
 # A file to download; its length follows from what was asked for.
 FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
+_READS_QUERY = "_reads_query"
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -30,6 +31,11 @@ class Blueprint(flask_smorest.Blueprint):
         "json_or_any_form": "application/json",
     }
 
+    def __init__(self, name: str, import_name: str, *, any_query: bool = False, **options: Any) -> None:
+        """Make a blueprint; with `any_query` others decide what stands in the queries of its addresses."""
+        super().__init__(name, import_name, **options)
+        self._any_query = any_query or not (self.url_prefix or "").startswith("/api")
+
     def arguments(
         self, schema: Any, *, location: str = "json", form: Any = None, **options: Any
     ) -> Callable[[View], View]:
@@ -41,6 +47,8 @@ class Blueprint(flask_smorest.Blueprint):
         """
         schema = schema() if isinstance(schema, type) else schema
         decorate = super().arguments(schema, location=location, **options)
+        if location == "query":
+            return _reading_query(decorate)
         kinds = {"json_or_form": FORMS[:1], "json_or_any_form": FORMS}.get(location)
         if kinds is None:
             return decorate  # type: ignore[no-any-return]
@@ -101,10 +109,24 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorate(view: View) -> View:
             named = self.doc(operationId=f"{self.name.replace('-', '_')}_{view.__name__}")(view)
+            if not (self._any_query or _READS_QUERY in view.__dict__):
+                named = self.errors(HTTPStatus.UNPROCESSABLE_ENTITY)(named)
+                named.__dict__[NO_QUERY] = True
             decorated: View = super(Blueprint, self).route(rule, methods=list(methods), **options)(named)
             return decorated
 
         return decorate
+
+
+def _reading_query(decorator: Callable[[View], Any]) -> Callable[[View], View]:
+    """Note that a view reads the query."""
+
+    def decorate(view: View) -> View:
+        decorated: View = decorator(view)
+        decorated.__dict__[_READS_QUERY] = True
+        return decorated
+
+    return decorate
 
 
 def _only_document(decorator: Callable[[View], Any]) -> Callable[[View], View]:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, NoReturn, TypeAlias
 
 import orjson
-from flask import Request
+from flask import Request, current_app, request
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -18,6 +18,8 @@ from delivery.web.schema import escape, field_errors
 FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-data"
 # Enough for any honest mistake; without an end, a body of a megabyte would be answered with fifty.
 ERRORS_AT_MOST = 100
+# A view that has it, reads nothing from the query.
+NO_QUERY = "no_query"
 _Path: TypeAlias = "tuple[_Path, object] | None"  # the way in, and the last step of it
 
 
@@ -66,6 +68,18 @@ class Parser(FlaskParser):
         located: dict[str, Any] = error.messages  # type: ignore[assignment]  # {location: messages}, by webargs
         errors = islice((found for messages in located.values() for found in field_errors(messages)), ERRORS_AT_MOST)
         raise wrong_fields(errors) from None
+
+
+def check_query() -> None:
+    """Refuse the query where the view reads none: a `dry_run` that belongs into the body would do what it rehearses.
+
+    Raises:
+        Invalid: it names each parameter.
+    """
+    if request.query_string and hasattr(current_app.view_functions[request.endpoint or ""], NO_QUERY):
+        unknown = {"code": "unknown", "message": "Unknown field."}
+        names = islice(request.args, ERRORS_AT_MOST)
+        raise wrong_fields({"pointer": f"/{escape(name)}", **unknown} for name in names)
 
 
 def read_json(request: Request) -> Any:

@@ -10,6 +10,7 @@ from flask import Flask, current_app, g, request
 
 from delivery.errors import Forbidden, Unauthorized
 from delivery.web import throttle
+from delivery.web.body import check_query
 from delivery.web.rules import Mode, Policy, Rule
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -74,6 +75,7 @@ def signed_in(view: View) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         g.caller = _identified(request.headers.get("Authorization", ""))
+        check_query()
         return view(*args, **kwargs)
 
     wrapper.access = "signed_in"  # type: ignore[attr-defined]  # test_architecture.py reads it
@@ -87,6 +89,7 @@ def public(view: View) -> View:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         g.caller = None
         _count_nobody()
+        check_query()
         return view(*args, **kwargs)
 
     return _needing_nobody(wrapper)  # type: ignore[return-value]
@@ -103,6 +106,7 @@ def signed_in_or_not(view: View) -> View:
         else:
             g.caller = None
             _count_nobody()
+        check_query()
         return view(*args, **kwargs)
 
     return _needing_nobody(wrapper)  # type: ignore[return-value]

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from delivery.auth.events import ApiKeysRevoked
 from delivery.auth.models import AuthSession
+from delivery.auth.schemas import LONGEST_TOKEN
 from delivery.database import db, transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose, issue
@@ -130,7 +131,7 @@ def test_links_that_do_not_work_all_fail_the_same(app, client, people, ada):
         "cut": newest[:-1],
         "cut short": newest[:20],
         "lengthened": newest + "A",
-        "ten kilobytes": "x" * 10_000,
+        "as long as may be": "x" * LONGEST_TOKEN,
         "empty": "",
         "no ASCII": "é.ü.\U0001f40e",
     }

@@ -185,6 +185,8 @@ def fill_item(item, account):
         item["owner_id"] = account.owner.user_id
     if "courier_id" in item:
         item["courier_id"] = people.courier().user_id if item.get("to") == "assigned" else None
+    if (quiet := item.get("quiet_hours")) and quiet["from"] == quiet["to"]:
+        item["quiet_hours"] = {**quiet, "from": "21:00", "to": "07:00"}
     if item.get("window"):
         item["window"] = {"earliest": ago, "latest": ahead}
 
