@@ -44,8 +44,8 @@ def _moments(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--courier", "courier_id", type=click.UUID, help="The id of an account.")
 @click.option("--reference", type=Checked(_ARGS["reference"], name="text"), help="Exactly this one.")
 @click.option("--q", type=Checked(_ARGS["q"], name="text"), help="Words to be found, as the API's `q`.")
-@click.option("--late", is_flag=True, help="Open ones whose window is over.")
-@click.option("--unassigned", is_flag=True, help="Those without courier.")
+@click.option("--late/--not-late", default=None, help="Open ones whose window is over, or all others.")
+@click.option("--unassigned/--assigned", default=None, help="Those without courier, or with one.")
 @_moments
 @click.option("--sort", type=click.Choice(list(SORTS)), default="-created_at", show_default=True, help="The order.")
 @with_appcontext

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, false, func, literal_column, or_, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -87,13 +87,19 @@ def deliveries(
         limit: how many rows at the most.
         filters: the arguments of schemas.DeliveryArgs; None or empty means any.
     """
-    given = {name: value for name, value in filters.items() if name in _FILTERS and value}
+    given = {
+        _meant(name, value): value for name, value in filters.items() if name in _FILTERS and value not in (None, [])
+    }
     position = {f"after_{place}": value for place, value in enumerate(after or ())}
     asked = {**given, **_bounds(given), **position, "caller_id": caller_id, "limit": limit}
     page = partial(_page, visible, sort=sort, continued=bool(after))
     if filters.get("q"):
         return _found(filters["q"], page, asked, continued=bool(after))
     return replica.rows(page(names=frozenset(given)), asked)
+
+
+def _meant(name: str, value: object) -> str:
+    return f"not_{name}" if value is False else name
 
 
 def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, continued: bool) -> Sequence[Row[Any]]:
@@ -162,6 +168,7 @@ def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
 
 
 _WHOLE = "whole"
+_LATE = and_(Delivery.window_latest < now(), OPEN)  # in the index's own words, so that it is used
 _CLOCKS_APART_SECONDS = 5
 # What each argument of a list means; its value is the parameter of the same name.
 _FILTERS: dict[str, ColumnElement[bool]] = {
@@ -185,7 +192,9 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "window_after": Delivery.window_latest >= bindparam("window_after"),
     "window_before": Delivery.window_earliest < bindparam("window_before"),
     "unassigned": Delivery.courier_id.is_(None),
-    "late": and_(Delivery.window_latest < now(), OPEN),  # in the index's own words, so that it is used
+    "not_unassigned": Delivery.courier_id.is_not(None),
+    "late": _LATE,
+    "not_late": ~func.coalesce(_LATE, false()),
     _WHOLE: or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q")),
 }
 _TIMELINE: Select[Any] = (

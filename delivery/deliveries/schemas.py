@@ -229,8 +229,8 @@ class ExportArgs(Schema):
     updated_before = Time(load_default=None)
     window_after = Time(load_default=None)
     window_before = Time(load_default=None)
-    late = fields.Boolean(load_default=False)
-    unassigned = fields.Boolean(load_default=False)
+    late = fields.Boolean(load_default=None)
+    unassigned = fields.Boolean(load_default=None)
     q = Line(
         100,
         load_default=None,

@@ -35,6 +35,7 @@ def words_of(q: str) -> list[tuple[str, ...]]:
     number = q.upper().replace("-", "").replace(" ", "")
     if is_number(number):
         return [(number,)]
+    q = q.replace("(0)", " ")  # of +44 (0)20: only who calls from within dials it
     if _PHONE.fullmatch(q):
         return [_different(q, "".join(filter(str.isdigit, q)).lstrip("0"))]
     return [_different(word, "".join(filter(str.isalnum, word))) for word in q.split() if any(map(str.isalnum, word))]

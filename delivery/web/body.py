@@ -1,6 +1,8 @@
 """Reading requests: media type, size, JSON, and the schema's verdict, in that order."""
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, NoReturn, TypeAlias
@@ -12,7 +14,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
-from delivery.errors import Invalid, Malformed, UnsupportedMediaType, wrong_fields
+from delivery.errors import FieldError, Invalid, Malformed, UnsupportedMediaType, wrong_fields
 from delivery.web.schema import escape, field_errors
 
 FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -20,6 +22,7 @@ FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-dat
 ERRORS_AT_MOST = 100
 # A view that has it, reads nothing from the query.
 NO_QUERY = "no_query"
+_NUL, _SURROGATE = re.compile("\0"), re.compile("[\ud800-\udfff]")
 _Path: TypeAlias = "tuple[_Path, object] | None"  # the way in, and the last step of it
 
 
@@ -98,7 +101,7 @@ def read_json(request: Request) -> Any:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         if "surrogate in string" in error.msg:  # else it would be invalid UTF-8
-            raise Invalid("The body holds half a surrogate pair.") from None
+            raise _with_half_a_pair(raw) from None
         raise Malformed("The body is not valid JSON.") from None
     if b"\\u0000" in raw:
         _refuse_nul(data)
@@ -106,28 +109,39 @@ def read_json(request: Request) -> Any:
 
 
 def _without_nul(values: MultiDict[str, str]) -> MultiDict[str, str]:
-    _refuse_nul(values.to_dict(flat=False))
+    _refuse_nul({name: some[0] if len(some) == 1 else some for name, some in values.lists()})
     return values
 
 
 def _refuse_nul(data: Any) -> None:
-    pointers = list(islice(_nul_pointers(data), ERRORS_AT_MOST))
-    if pointers:
-        message = "Must not hold the character U+0000."
-        errors = [{"pointer": pointer, "code": "invalid", "message": message} for pointer in pointers]
-        raise Invalid("Some fields are wrong.", errors=errors)
+    errors = _invalid(_pointers(data, _NUL), "Must not hold the character U+0000.")
+    if errors:
+        raise wrong_fields(errors)
 
 
-def _nul_pointers(data: Any) -> Iterator[str]:
-    """Find U+0000 in a loop: a body may be nested deeper than Python recurses."""
+def _with_half_a_pair(raw: bytes) -> Invalid:
+    """Build the error of text that is none; what orjson does not read, Python does."""
+    try:
+        found = _pointers(json.loads(raw), _SURROGATE)
+        return wrong_fields(_invalid(found, "Must not hold half a surrogate pair."))
+    except (ValueError, RecursionError):
+        return Invalid("The body holds half a surrogate pair.")
+
+
+def _invalid(pointers: Iterable[str], message: str) -> list[FieldError]:
+    return [{"pointer": one, "code": "invalid", "message": message} for one in islice(pointers, ERRORS_AT_MOST)]
+
+
+def _pointers(data: Any, wrong: re.Pattern[str]) -> Iterator[str]:
+    """Find text that is not allowed in a loop: a body may be nested deeper than Python recurses."""
     waiting: list[tuple[_Path, Any]] = [(None, data)]
     while waiting:
         path, value = waiting.pop()
-        if isinstance(value, str) and "\0" in value:
+        if isinstance(value, str) and wrong.search(value):
             yield _pointer(path)
         elif isinstance(value, dict):
             waiting.extend(((path, key), inner) for key, inner in value.items())
-            yield from (_pointer((path, key)) for key in value if "\0" in key)
+            yield from (_pointer((path, key)) for key in value if wrong.search(key))
         elif isinstance(value, list):
             waiting.extend(((path, index), inner) for index, inner in enumerate(value))
 
@@ -137,5 +151,5 @@ def _pointer(path: _Path) -> str:
     names = []
     while path is not None:
         path, name = path
-        names.append(escape(name).replace("\0", ""))
+        names.append(_SURROGATE.sub("", _NUL.sub("", escape(name))))
     return "".join(f"/{name}" for name in reversed(names))

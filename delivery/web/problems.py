@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import psycopg
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import INCLUDE, fields, validate
 from sqlalchemy.exc import (
@@ -19,7 +19,7 @@ from sqlalchemy.exc import (
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException, SecurityError, TooManyRequests
 
 from delivery.errors import AppError, Conflict, Invalid, Malformed, Unavailable, problem
 from delivery.web.body import ERRORS_AT_MOST
@@ -97,10 +97,18 @@ def from_http_exception(error: HTTPException) -> Any:
     own = {name: value for name, value in error.get_headers() if name.lower() not in {"content-type", "content-length"}}
     if isinstance(error, TooManyRequests) and error.retry_after is not None:
         own.setdefault("Retry-After", str(error.retry_after))
-    detail = _DETAILS.get(status, f"{status.phrase}.")
+    detail = _detail_of(error, status)
     translated = AppError(detail, code=status.name.lower(), headers=own)
     translated.status = status
     return respond(translated)
+
+
+def _detail_of(error: HTTPException, status: HTTPStatus) -> str:
+    if isinstance(error, SecurityError):
+        return "The header `Host` names none of the hosts that are served here."
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE and (most := request.max_content_length):
+        return f"The body is larger than the {most} bytes that this server accepts."
+    return _DETAILS.get(status, f"{status.phrase}.")
 
 
 def _from_server(_error: Exception) -> Response:

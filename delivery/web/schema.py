@@ -14,6 +14,7 @@ from webargs.multidictproxy import MultiDictProxy
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
 _CONTROL_BUT_LAYOUT = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff"
 # RFC 3339, 5.6, to the microsecond.
+_NO_MOMENT = "Must be a date and a time with their zone, such as 2026-03-01T09:30:00Z; + is %2B in an address."
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -116,6 +117,10 @@ class Tick(Flag):
 
 class Time(fields.AwareDateTime):
     """A moment with its zone (RFC 3339), kept in UTC; in a zone far off, the first and last years have moments more."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("error_messages", {"invalid": _NO_MOMENT})
+        super().__init__(**options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
         if not isinstance(value, str) or not _RFC_3339.fullmatch(value):

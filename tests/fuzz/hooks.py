@@ -110,7 +110,9 @@ class Credentials:
 
     def get(self, case, _context):
         ends = case.operation.definition.raw.get("operationId") in ENDS
-        if ends or self.account is None or self.account.calls >= CALLS_OF_AN_ACCOUNT:
+        # What follows on another call is for whoever made that.
+        spent = self.account and self.account.calls >= CALLS_OF_AN_ACCOUNT and not is_linked(case)
+        if ends or self.account is None or spent:
             fresh = Account()
             if ends:
                 return fresh

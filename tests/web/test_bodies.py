@@ -208,6 +208,28 @@ def test_nul_is_named_by_its_pointer(api):
     }
 
 
+def test_half_a_surrogate_pair_is_named_by_its_pointer(api):
+    body = b'{"item_name": "\\ud800", "tags": ["fine", "x\\udc00"], "a\\ud800b": 1}'
+    found = wrong(api.post("/api/deliveries", data=body, content_type="application/json"))
+    assert found == {"/item_name": "invalid", "/tags/1": "invalid", "/ab": "invalid"}
+
+
+def test_nul_in_a_query_is_named_as_any_other_mistake(api):
+    assert wrong(api.get("/api/deliveries?q=a%00b")) == {"/q": "invalid"}
+
+
+def test_what_is_too_large_is_told_the_limit(make_app):
+    client = make_app(MAX_CONTENT_LENGTH="2000").test_client()
+    response = client.post("/api/auth/login", json={"email": "x" * 3000})
+    assert "2000 bytes" in problem(response, 413)["detail"]
+
+
+def test_a_foreign_host_is_called_one(make_app):
+    client = make_app(TRUSTED_HOSTS="delivery.example").test_client()
+    response = client.get("/api/auth/me", headers={"Host": "elsewhere.example"})
+    assert "Host" in problem(response, 400, "bad_request")["detail"]
+
+
 def test_a_form_with_nul_or_broken_escapes_is_refused(client):
     form = "application/x-www-form-urlencoded"
     problem(client.post("/api/auth/login", data="username=a%00b&password=c", content_type=form), 422)

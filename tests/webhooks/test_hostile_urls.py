@@ -150,11 +150,12 @@ def test_a_name_that_changes_its_mind_is_asked_once(port, monkeypatch):
 def test_loopback_alone_is_allowed_for_trials(port):
     near = Rules(loopback=True)
     assert near.target(f"http://localhost:{port}/").port == port
-    for url in ("http://10.0.0.1/", "https://169.254.169.254/", f"http://93.184.215.14:{port}/"):
+    for url in ("http://10.0.0.1/", "https://169.254.169.254/", f"http://93.184.215.14:{port}/",
+                "http://hooks.example/", f"https://hooks.example:{port}/", "http://localhost.example/"):  # fmt: skip
         with pytest.raises(Refused):
             near.target(url)
     elsewhere = WebhookTransport(rules=near, resolve=lambda _, at, **__: places("93.184.215.14", port=at))
-    assert refusal(elsewhere, f"http://hooks.example:{port}/") == "address_refused"
+    assert refusal(elsewhere, f"http://hooks.localhost:{port}/") == "address_refused"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ class Target:
     literal: Address | None
 
     @property
+    def is_near(self) -> bool:
+        """Whether it can only be this machine (RFC 6761, 6.3); other names may lead anywhere."""
+        if self.literal is not None:
+            return _plain(self.literal).is_loopback
+        return self.host == "localhost" or self.host.endswith(".localhost")
+
+    @property
     def host_header(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
@@ -72,7 +79,7 @@ class Rules:
         target = _parsed(url)
         if target.literal is not None:
             self.check(target.literal)
-        near = self.loopback and (target.literal is None or _plain(target.literal).is_loopback)
+        near = self.loopback and target.is_near
         if target.scheme != "https" and not near:
             raise Refused("Must begin with https://.")
         if target.port not in self.ports and not near:
