@@ -1,7 +1,12 @@
 """Labels as PDF: an A6 page for each delivery, or four on an A4 sheet.
 
 DejaVu Sans has the letters of Latin, Cyrillic, Greek and some other scripts, but none of Chinese, Japanese, Korean,
-Thai or the scripts of India: a box stands for each. Arabic and Hebrew are neither turned nor joined.
+Thai or the scripts of India: a box stands for each. Arabic and Hebrew are joined and turned; of
+Urdu's own letters it lacks some, and letters of Pashto, Sindhi and Kurdish for which Unicode has no joined forms stand
+alone.
+
+Every line begins at the left, Arabic and Hebrew ones too: an address is one block, and its last line, the country's
+code, is Latin everywhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +22,8 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import registerFont, stringWidth
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
+
+from delivery.deliveries.turning import base_of, joined, turned
 
 SIZES = {"a6": A6, "a4": A4}
 _WIDTH, _HEIGHT = A6
@@ -132,12 +139,14 @@ def _barcode(canvas: Canvas, number: str) -> None:
 def _write(canvas: Canvas, top: float, text: str, *, font: str, size: float, most: int, width: float = _LINE) -> float:
     """Write text below `top`, in as many lines as it takes and may; returns where it ends."""
     canvas.setFont(font, size)
+    text = joined(text)
+    base = base_of(text)
     lines = _lines(text, font=font, size=size, width=width)
     if len(lines) > most:
         lines = [*lines[: most - 1], f"{lines[most - 1][:-1]}…"]
     for line in lines:
         top -= size * _GAP
-        canvas.drawString(_MARGIN, top, line)
+        canvas.drawString(_MARGIN, top, turned(line, base=base))
     return top
 
 
