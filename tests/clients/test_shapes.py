@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from delivery_client import bulk_types, client, import_types, sandbox_types, types
+from delivery_client import bulk_types, client, import_types, sandbox_types, types, webhook_types
 
 from delivery.app import create_app
 from tests.conftest import close, settings
@@ -40,13 +40,18 @@ SHAPES = {
     "MovedItems": bulk_types.MovedItems,
     "NewEndpoint": types.WebhookEndpointWithSecret,
     "Package": types.Package,
+    "OneWebhookOut": webhook_types.WebhookDeliveryWithAttempts,
     "Recipient": types.Recipient,
     "RecipientIn": types.NewRecipient,
+    "Redelivered": webhook_types.Redelivered,
+    "ReplayIn": webhook_types.ReplayRange,
+    "ReplayOut": webhook_types.Replayed,
     "Requirements": types.Requirements,
     "Template": import_types.ImportTemplate,
     "TemplateIn": import_types.NewImportTemplate,
     "Scenario": sandbox_types.Scenario,
     "TemplatePatch": import_types.ImportTemplateChanges,
+    "WebhookOut": webhook_types.WebhookDelivery,
     "Window": types.Window,
 }
 FILTERS = {
@@ -55,6 +60,7 @@ FILTERS = {
     "/api/imports": import_types.ImportFilters,
     "/api/sandbox/messages": sandbox_types.CapturedFilters,
     "/api/notifications": types.AllNotificationFilters,
+    "/api/webhook-deliveries": webhook_types.WebhookDeliveryFilters,
 }
 
 

@@ -12,6 +12,7 @@ from delivery_client.notifications import Notifications
 from delivery_client.retrying import patience
 from delivery_client.sandbox import Sandbox
 from delivery_client.transport import Transport
+from delivery_client.webhook_deliveries import WebhookDeliveries
 from delivery_client.webhook_endpoints import WebhookEndpoints
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Client:
     """Delivery's API, as one account sees it; threads may share it.
 
     Args:
-        base_url: such as `https://delivery.example`.
+        base_url: such as `https://delivery.example`, with or without `/api` at the end.
         api_key: `dms_live_...`, or `dms_test_...` for the sandbox; or else `email` and `password`, with which it
             signs in when it has to.
         timeout_seconds: longest wait for one answer.
@@ -62,6 +63,7 @@ class Client:
         self.import_templates = ImportTemplates(self.transport)
         self.notifications = Notifications(self.transport)
         self.webhook_endpoints = WebhookEndpoints(self.transport)
+        self.webhook_deliveries = WebhookDeliveries(self.transport)
         self.events = Events(self.transport)
         self.sandbox = Sandbox(self.transport)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         WebhookEndpoint,
         WebhookEndpointWithSecret,
     )
+    from delivery_client.webhook_types import Replayed, ReplayRange
 
 _NAME = "webhook-endpoints"
 
@@ -70,3 +71,8 @@ class WebhookEndpoints:
     def test(self, endpoint_id: str) -> None:
         """Send one an event of the type `endpoint.test`."""
         self._transport.post(at(_NAME, endpoint_id, "test"))
+
+    def replay(self, endpoint_id: str, *, idempotency_key: str | None = None, **asked: Unpack[ReplayRange]) -> Replayed:
+        """Send one a range of events again, 500 a call: go on with its `next_cursor` as `cursor` until that is None."""
+        path = at(_NAME, endpoint_id, "replay")
+        return cast("Replayed", self._transport.post(path, asked, idempotency_key=idempotency_key))
