@@ -7,10 +7,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from delivery.deliveries.exporting import unguarded
 from delivery.errors import invalid_field, invalid_fields
 from delivery.imports.states import OUR_COLUMNS
-from delivery.imports.tables import Record
+from delivery.imports.tables import Record, said
 from delivery.imports.targets import (
     REQUIRED,
     REQUIRED_PARTS,
@@ -143,8 +142,8 @@ def _error(message: str, *, code: str, suggestion: str | None = None) -> RowErro
 def _text_of(cells: Sequence[str], places: Sequence[int]) -> str:
     """Return the text of a field's cells; of several, with spaces between."""
     if len(places) == 1:
-        return unguarded(cells[places[0]].strip()) if places[0] < len(cells) else ""
-    return " ".join(filter(None, (unguarded(cells[place].strip()) for place in places if place < len(cells))))
+        return said(cells[places[0]]) if places[0] < len(cells) else ""
+    return " ".join(filter(None, (said(cells[place]) for place in places if place < len(cells))))
 
 
 def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
@@ -161,7 +160,8 @@ def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) 
         return own
     wrong: dict[str, str] = {}
     chosen: dict[str, tuple[int, ...]] = {}
-    for path, names in mapping.items():
+    for path, named in mapping.items():
+        names = [said(name) for name in named]
         for name in names:
             if header.count(name) != 1:
                 wrong[f"/options/mapping/{path}"] = _not_once(header, name)

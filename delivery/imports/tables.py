@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
+from delivery.deliveries.exporting import unguarded
 from delivery.imports.files import Unreadable
 from delivery.imports.states import DELIMITERS, LONGEST_RECORD, MOST_COLUMNS, MOST_ROWS
 
@@ -92,18 +93,27 @@ def _broken(error: csv.Error, *, line: int, row: int) -> Unreadable:
     return Unreadable(f"The CSV cannot be read, {where}.", code="bad_csv")
 
 
+def said(cell: str) -> str:
+    """Return what a cell says: trimmed, and without the apostrophe that keeps a spreadsheet from computing it."""
+    return unguarded(cell.strip()).strip()
+
+
 def header_of(record: Record | None) -> list[str]:
-    """Return the names of the columns, trimmed.
+    """Return the names of the columns.
 
     Raises:
         Unreadable: there are none, or too many.
     """
     if record is None:
         raise Unreadable("The file is empty.", code="empty_file")
-    names = [name.strip().removeprefix("\ufeff") for name in record[1]]
+    names = _names(record[1])
     if len(names) > MOST_COLUMNS:
         raise Unreadable(f"There are {len(names)} columns; {MOST_COLUMNS} are the most.", code="too_many_columns")
     return names
+
+
+def _names(cells: Iterable[str]) -> list[str]:
+    return [said(cell.strip().removeprefix("\ufeff")) for cell in cells]
 
 
 def sniff(texts: Iterable[str], wanted: Collection[str]) -> str:
@@ -126,6 +136,6 @@ def _merit(head: Sequence[str], delimiter: str, wanted: Collection[str]) -> tupl
     except csv.Error:
         return 0, 0, 0
     if not rows or len(rows[0]) == 1:
-        return len({name.strip() for name in rows[0]} & set(wanted)) if rows else 0, 0, 0
-    named = {name.strip().removeprefix("\ufeff") for name in rows[0]}
+        return len({*_names(rows[0])} & set(wanted)) if rows else 0, 0, 0
+    named = {*_names(rows[0])}
     return len(named & set(wanted)), Counter(map(len, rows))[len(rows[0])], len(rows[0])

@@ -1,7 +1,7 @@
 """From a file to deliveries: each row once, and what was wrong with the others."""
 
 from tests.auth.keys import sandbox_of
-from tests.imports.making import OPTIONS, bad_rows, imported, row, rows, table, upload
+from tests.imports.making import COLUMNS, MAPPING, OPTIONS, bad_rows, imported, row, rows, table, upload
 
 
 def test_a_file_becomes_deliveries(api):
@@ -34,6 +34,25 @@ def test_refused_rows_come_back_with_reasons_and_can_be_imported_when_put_right(
     fixed = [{**one, "mail": "a@b.example", "country": "GB", "phone": "", "name": "Grace"} for one in bad]
     again = imported(api, table([list(one.values()) for one in fixed], header=list(fixed[0])))
     assert (again["state"], again["rows"]["created"]) == ("completed", 4)
+
+
+def test_a_refused_row_that_comes_back_unmended_is_the_same_however_often(api):
+    names = ["=1+1", "'+Plus", "''=two", " '=spaced ", "\t=tab", "'tis", "O'Brien"]
+    header = [*COLUMNS[:3], "+Phone", *COLUMNS[4:]]
+    options = {**OPTIONS, "mapping": {**MAPPING, "recipient.phone": "+Phone"}, "again": True}
+    data = table([row(number, name=name, country="?") for number, name in enumerate(names)], header=header)
+    seen = []
+    for _ in range(4):
+        done = imported(api, data, options=options)
+        assert done["rows"]["failed"] == len(names)
+        data = api.get(f"/api/imports/{done['id']}/errors.csv").data
+        seen.append(data)
+    assert len(set(seen)) == 1
+    assert imported(api, data.replace(b",?,", b",GB,"), options=options)["rows"]["created"] == len(names)
+    found = {one["reference"]: one["recipient"] for one in api.get("/api/deliveries?limit=100").json["items"]}
+    assert [found[f"SO-{number}"]["name"] for number in range(len(names))] == [
+        "=1+1", "+Plus", "'=two", "=spaced", "=tab", "'tis", "O'Brien"]  # fmt: skip
+    assert {one["phone"] for one in found.values()} == {"+442079460000"}
 
 
 def test_a_test_that_has_a_rows_reference_is_another_world(api):
