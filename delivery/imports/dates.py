@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -13,9 +13,10 @@ _DATED = ("%d", "%m", "%y", "%Y", "%b", "%B")
 _ORDERED = re.compile(
     r"(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\s*([AaPp])\.?[Mm]\.?)?)?"
 )
-_DATE_ALONE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_WEEK_ALONE = re.compile(r"\d{4}-?W\d{2}")
 _CENTURY, _NOON = 2000, 12
-Wall = tuple[datetime, bool]  # as the clock on the wall says, and whether there was a time of day with the date
+_MOMENT, _DAY, _WEEK = timedelta(), timedelta(days=1, seconds=-1), timedelta(weeks=1, seconds=-1)
+Wall = tuple[datetime, timedelta]  # as the clock on the wall says, and how much later it ends: a date alone is a day
 
 
 class BadTime(ValueError):
@@ -40,7 +41,8 @@ def reader(date_format: str, zone: str, *, latest: bool) -> Callable[[str], str]
     """Return a function from a cell to a moment in UTC (RFC 3339).
 
     A time without a zone is one of `zone`. What the clock shows twice, when it is set back, is the earlier moment, or
-    the `latest`; so is a date alone the day's beginning, or its end: a window is never narrower than it was meant.
+    the `latest`; so is a date alone the day's beginning, or its end, and a week alone the week's: a window is never
+    narrower than it was meant.
 
     Raises:
         BadTime: it is not of this format, or the clock never showed it.
@@ -50,12 +52,12 @@ def reader(date_format: str, zone: str, *, latest: bool) -> Callable[[str], str]
 
     @lru_cache(maxsize=1024)
     def read(cell: str) -> str:
-        wall, timed = parse(cell)
-        if wall.tzinfo is None:
-            if not timed and latest:
-                wall = datetime.combine(wall.date(), time(23, 59, 59))
-            wall = _placed(wall, place, latest=latest)
+        wall, lasts = parse(cell)
         try:
+            if latest:
+                wall += lasts
+            if wall.tzinfo is None:
+                wall = _placed(wall, place, latest=latest)
             return wall.astimezone(UTC).isoformat()
         except OverflowError:
             raise BadTime("invalid", "Must be a date of our time.") from None
@@ -79,15 +81,20 @@ def _parser(date_format: str) -> Callable[[str], Wall]:
         return _iso
     if date_format in NAMED:
         return lambda cell: _ordered(cell, date_format)
-    timed = any(one in date_format for one in ("%H", "%I"))
-    return lambda cell: (_strptime(cell, date_format), timed)
+    lasts = _MOMENT if any(one in date_format for one in ("%H", "%I")) else _DAY
+    return lambda cell: (_strptime(cell, date_format), lasts)
 
 
 def _iso(cell: str) -> Wall:
     try:
-        return datetime.fromisoformat(cell), not _DATE_ALONE.fullmatch(cell)
+        moment = datetime.fromisoformat(cell)
     except ValueError:
         raise BadTime("invalid", "Must be a time of ISO 8601, such as 2026-11-27 14:30.") from None
+    try:
+        date.fromisoformat(cell)
+    except ValueError:
+        return moment, _MOMENT
+    return moment, _WEEK if _WEEK_ALONE.fullmatch(cell) else _DAY
 
 
 def _strptime(cell: str, pattern: str) -> datetime:
@@ -121,6 +128,7 @@ def _in_order(match: re.Match[str], order: str) -> Wall | None:
         return None
     hour = hour % _NOON + (_NOON if half == "p" else 0) if half else hour
     try:
-        return datetime(year, int(parts["m"]), int(parts["d"]), hour, minute, second), match[4] is not None  # noqa: DTZ001  its zone is declared
+        wall = datetime(year, int(parts["m"]), int(parts["d"]), hour, minute, second)  # noqa: DTZ001  its zone is declared
     except ValueError:
         return None
+    return wall, _MOMENT if match[4] else _DAY

@@ -30,6 +30,29 @@ def test_a_date_alone_is_the_whole_day():
     assert dates.reader("%d.%m.%Y", "UTC", latest=True)("27.11.2026") == "2026-11-27T23:59:59+00:00"
 
 
+@pytest.mark.parametrize(
+    ("date_format", "cell"),
+    [
+        ("iso", "2027-02-03"), ("iso", "20270203"), ("iso", "2027-W05-3"), ("iso", "2027W053"), ("dmy", "3/2/2027"),
+        ("ymd", "2027/2/3"), ("%d %b %Y", "3 Feb 2027"), ("%d %b %Y %z", "3 Feb 2027 +0000"),
+    ],
+)  # fmt: skip
+def test_a_date_alone_is_the_whole_day_however_it_is_written(date_format, cell):
+    assert dates.reader(date_format, "UTC", latest=False)(cell) == "2027-02-03T00:00:00+00:00"
+    assert dates.reader(date_format, "UTC", latest=True)(cell) == "2027-02-03T23:59:59+00:00"
+
+
+@pytest.mark.parametrize("cell", ["2027-W05", "2027W05"])
+def test_a_week_alone_is_the_whole_week(cell):
+    assert dates.reader("iso", "UTC", latest=False)(cell) == "2027-02-01T00:00:00+00:00"
+    assert dates.reader("iso", "UTC", latest=True)(cell) == "2027-02-07T23:59:59+00:00"
+
+
+@pytest.mark.parametrize("cell", ["20270203T10", "2027-02-03 10:00", "2027-W05-3T10:00:00", "2027-02-03 10:00:00.000"])
+def test_a_time_of_day_is_that_moment(cell):
+    assert dates.reader("iso", "UTC", latest=True)(cell) == "2027-02-03T10:00:00+00:00"
+
+
 def test_what_the_clock_shows_twice_makes_no_window_narrower():
     twice = "2026-10-25 02:30"
     assert dates.reader("iso", "Europe/Berlin", latest=False)(twice) == "2026-10-25T00:30:00+00:00"
