@@ -89,7 +89,9 @@ def _iso(cell: str) -> Wall:
     try:
         moment = datetime.fromisoformat(cell)
     except ValueError:
-        raise BadTime("invalid", "Must be a time of ISO 8601, such as 2026-11-27 14:30.") from None
+        hint, meant = _meant(cell)
+        message = f"Must be a time of ISO 8601, such as 2026-11-27 14:30.{hint}"
+        raise BadTime("invalid", message, meant) from None
     try:
         date.fromisoformat(cell)
     except ValueError:
@@ -109,9 +111,22 @@ def _ordered(cell: str, order: str) -> Wall:
     found = _in_order(match, order) if match else None
     if found:
         return found
-    other = next((one for one in ("dmy", "mdy", "ymd") if match and _in_order(match, one)), None)
-    hint = f" It would be one of the format {other}." if other else ""
+    hint, _ = _meant(cell)
     raise BadTime("invalid", f"Must be a time of the format {order}, such as {_EXAMPLES[order]}.{hint}")
+
+
+def _meant(cell: str) -> tuple[str, str | None]:
+    """Return a sentence about the formats that a cell would be of, and the time where that is one alone."""
+    match = _ORDERED.fullmatch(cell)
+    found = {order: wall for order in _EXAMPLES if match and (wall := _in_order(match, order))}
+    if "dmy" in found and "." in cell:  # with points the day comes first
+        found = {"dmy": found["dmy"]}
+    if not found:
+        return "", None
+    [(moment, lasts), *others] = found.values()
+    written = moment.isoformat(sep=" ") if lasts == _MOMENT else moment.date().isoformat()
+    names = " or ".join(f"`date_format: {order}`" for order in found)
+    return f" It would be one with {names}.", None if others else written
 
 
 _EXAMPLES = {"dmy": "31/12/2026 14:30", "mdy": "12/31/2026 14:30", "ymd": "2026/12/31 14:30"}

@@ -1,6 +1,6 @@
 """Making deliveries of a batch of rows, and dealing with those whose reference is there already."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,12 @@ from sqlalchemy.sql.expression import bindparam
 from delivery.database import backend, db
 from delivery.deliveries import services
 from delivery.deliveries.access import Permit
-from delivery.deliveries.creating import TAKEN, create_many
+from delivery.deliveries.creating import create_many
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.queries import COLUMNS
 from delivery.deliveries.states import TERMINAL
 from delivery.errors import AppError
-from delivery.imports.mapping import Row
+from delivery.imports.mapping import Row, column_of
 from delivery.imports.states import OnDuplicate
 from delivery.web import ANY_VERSION, Caller
 
@@ -62,7 +62,7 @@ def make(by: Caller, rows: Sequence[Row], asked: Any, *, seen: set[int]) -> Made
     if again and asked.on_duplicate == OnDuplicate.UPDATE:
         _update(by, again, asked, made)
     elif asked.on_duplicate == OnDuplicate.ERROR:
-        made.bad += [_refused(row, "duplicate_reference", TAKEN) for row in again]
+        made.bad += _duplicates(again, asked)
     else:
         made.skipped += len(again)
     made.bad.sort(key=lambda row: row.number)
@@ -84,6 +84,28 @@ def _created(by: Caller, rows: Sequence[Row], asked: Any, made: Made) -> list[Ro
         else:
             made.bad.append(_refused(row, outcome.code, outcome.detail))
     return again
+
+
+def _duplicates(rows: Sequence[Row], asked: Any) -> Iterator[Row]:
+    """Yield rows as refused, each with who has its reference."""
+    there = _there(rows, asked.owner_id)
+    column = _reference_column(asked)
+    for row in rows:
+        existing = there.get(row.reference or "")
+        if existing is None and not asked.dry_run:
+            raise LostRace
+        if existing is None:
+            message = "A row before it has this reference, too."
+        elif existing.created_at >= asked.created_at:
+            number = existing.tracking_number
+            message = f"The delivery {number} has this reference; a row before it made it, or somebody else meanwhile."
+        else:
+            message = f"The delivery {existing.tracking_number} has this reference already."
+        yield _refused(row, "duplicate_reference", message, column=column, field="reference")
+
+
+def _reference_column(asked: Any) -> str | None:
+    return column_of("reference", asked.header, asked.settings["mapping"])
 
 
 def _tried(rows: Sequence[Row], asked: Any, made: Made, seen: set[int]) -> list[Row]:
@@ -111,7 +133,8 @@ def _update(by: Caller, rows: Sequence[Row], asked: Any, made: Made) -> None:
         if not changes:
             made.skipped += 1
         elif existing and existing.status in TERMINAL:
-            made.bad.append(_refused(row, "finished", services.FINISHED))
+            column = _reference_column(asked)
+            made.bad.append(_refused(row, "finished", services.FINISHED, column=column, field="reference"))
         else:
             if existing and not asked.dry_run:
                 services.edit(Permit(by, existing.id), expected=ANY_VERSION, quiet=not asked.notify, **changes)
@@ -135,6 +158,6 @@ def _same(new: Any, old: Any) -> bool:
     return sorted(new) == sorted(old or []) if isinstance(new, list) else bool(new == old)
 
 
-def _refused(row: Row, code: str, message: str) -> Row:
-    error = {"column": None, "field": "reference", "code": code, "message": message, "suggestion": None}
-    return replace(row, errors=[{**error, "value": row.reference}])
+def _refused(row: Row, code: str, message: str, *, column: str | None = None, field: str | None = None) -> Row:
+    error = {"column": column, "field": field, "code": code, "message": message, "suggestion": None}
+    return replace(row, errors=[{**error, "value": row.reference if field else None}])

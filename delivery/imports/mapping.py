@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from delivery.errors import invalid_field, invalid_fields
+from delivery.imports import guesses
 from delivery.imports.states import OUR_COLUMNS
 from delivery.imports.tables import Record, said
 from delivery.imports.targets import (
@@ -18,7 +19,6 @@ from delivery.imports.targets import (
     converter,
     near_target,
     schema_of,
-    suggested_phone,
 )
 from delivery.web.schema import field_errors
 
@@ -58,7 +58,7 @@ class Plan:
     def __init__(self, header: Sequence[str], settings: Mapping[str, Any]) -> None:
         self._header = header
         chosen = chosen_columns(header, settings["mapping"])
-        self._columns = {path: ", ".join(header[place] for place in places) for path, places in chosen.items()}
+        self._columns = {path: _shown(header, places) for path, places in chosen.items()}
         self._steps = [_step(path, chosen.get(path, ()), settings) for path in {**chosen, **settings["defaults"]}]
         self._reference = next((step for step in self._steps if step.name == "reference"), None)
         self._schema = schema_of({step.name for step in self._steps})
@@ -113,7 +113,7 @@ class Plan:
     def _refused(self, path: str, found: Mapping[str, str], body: dict[str, Any], cells: list[str]) -> RowError:
         suggestion = None
         if path == "recipient.phone":
-            suggestion = suggested_phone(self._text(path, cells), body.get("destination", {}).get("country"))
+            suggestion = guesses.phone(self._text(path, cells), body.get("destination", {}).get("country"))
         return _error(found["message"], code=found["code"], suggestion=suggestion)
 
     def _placed(self, path: str, error: RowError, cells: list[str]) -> RowError:
@@ -169,6 +169,15 @@ def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) 
     if wrong:
         raise invalid_fields(wrong, code="no_such_column")
     return chosen
+
+
+def column_of(path: str, header: Sequence[str], mapping: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the name of a field's column, or the names of its columns; None: it has none."""
+    return _shown(header, chosen_columns(header, mapping).get(path, ())) or None
+
+
+def _shown(header: Sequence[str], places: Sequence[int]) -> str:
+    return ", ".join(header[place] for place in places)
 
 
 def _not_once(header: Sequence[str], name: str) -> str:

@@ -3,16 +3,13 @@
 import re
 from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
 
-import phonenumbers
-from babel import Locale
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields, missing
 
 from delivery.deliveries.schemas import DeliveryIn
-from delivery.imports import dates
+from delivery.imports import dates, guesses
 from delivery.imports.dates import BadTime
 from delivery.web import Flag, Number, Time, Whole
 
@@ -73,6 +70,8 @@ def converter(path: str, *, date_format: str, time_zone: str) -> Convert:
     field = TARGETS[path]
     if isinstance(field, Time):
         return _time(dates.reader(date_format, time_zone, latest=path.endswith("latest")))
+    if isinstance(field, Whole):
+        return _whole(next((unit for unit in ("grams", "mm") if path.endswith(f"_{unit}")), None))
     for kind, convert in _CONVERTERS:
         if isinstance(field, kind):
             return convert
@@ -89,12 +88,13 @@ def _time(read: Callable[[str], str]) -> Convert:
     return convert
 
 
-def _whole(cell: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,15}", cell):
-        suggestion = re.sub(r"\.0+$", "", cell.replace(" ", "").replace("\u00a0", ""))
-        fits = re.fullmatch(r"[0-9]{1,15}", suggestion)
-        raise BadCell("Must be a whole number.", suggestion=suggestion if fits else None)
-    return int(cell)
+def _whole(unit: str | None) -> Convert:
+    def convert(cell: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,15}", cell):
+            raise BadCell("Must be a whole number.", suggestion=guesses.whole(cell, unit=unit))
+        return int(cell)
+
+    return convert
 
 
 def _decimal(cell: str) -> float:
@@ -119,41 +119,16 @@ def _words(cell: str) -> list[str]:
 def _country(cell: str) -> str:
     """Take a code in any case; what is no code, but a country's name, is an error that suggests the code."""
     code = cell.upper()
-    if code in _countries().values():
+    if code in guesses.country_codes():
         return code
-    names = _countries()
-    near = get_close_matches(cell.casefold(), names, n=1, cutoff=0.8)
-    message = "Must be an ISO 3166-1 alpha-2 code, such as GB."
-    raise BadCell(message, suggestion=names[near[0]] if near else None)
+    raise BadCell("Must be an ISO 3166-1 alpha-2 code, such as GB.", suggestion=guesses.country(cell))
 
 
-@cache
-def _countries() -> dict[str, str]:
-    """Return the codes of countries by their English names."""
-    territories = Locale("en").territories.items()
-    return {name.casefold(): code for code, name in territories if re.fullmatch("[A-Z]{2}", code)} | _ALSO
-
-
-_ALSO = {"uk": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "usa": "US", "holland": "NL"}
 _CONVERTERS: tuple[tuple[type, Convert], ...] = (
-    (Whole, _whole),
     (Number, _decimal),
     (Flag, _flag),
     (fields.List, _words),
 )
-
-
-def suggested_phone(cell: str, country: str | None) -> str | None:
-    """Return what a telephone number is with the country code of where the delivery goes, if it is one then."""
-    if not country or cell.startswith("+"):
-        return None
-    try:
-        number = phonenumbers.parse(cell, country)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def near_target(name: str) -> str:

@@ -81,5 +81,19 @@ def test_what_is_no_time_of_the_format_is_refused(date_format, cell):
 
 
 def test_a_date_of_another_order_is_told_its_format():
-    with pytest.raises(BadTime, match=r"It would be one of the format mdy\."):
+    with pytest.raises(BadTime, match=r"It would be one with `date_format: mdy`\."):
         dates.reader("dmy", "UTC", latest=False)("1/31/2026")
+
+
+@pytest.mark.parametrize(
+    ("cell", "formats", "suggestion"),
+    [
+        ("01.02.2030", "`date_format: dmy`", "2030-02-01"),
+        ("1/31/2030 9:05 pm", "`date_format: mdy`", "2030-01-31 21:05:00"),
+        ("1/2/2030", "`date_format: dmy` or `date_format: mdy`", None),
+    ],
+)
+def test_a_date_that_is_not_iso_is_told_its_format(cell, formats, suggestion):
+    with pytest.raises(BadTime, match=f"It would be one with {formats}\\.") as bad:
+        dates.reader("iso", "UTC", latest=False)(cell)
+    assert bad.value.suggestion == suggestion

@@ -46,6 +46,6 @@ def test_what_can_be_imported_is_and_the_rest_says_why(api):
     )
     said = {one["order_id"]: one["import_errors"] for one in bad_rows(api, done)}
     assert said["a5"] == "promised: Must not be before `earliest`."
-    assert "It would be one of the format dmy." in said["a6"]
+    assert "It would be one with `date_format: dmy`." in said["a6"]
     assert "customer_id" in said["a7"]
     assert "set forward" in said["a7"], "at midnight of 15 October 2017 summer began there"

@@ -3,7 +3,7 @@
 import pytest
 from marshmallow import ValidationError
 
-from delivery.imports.targets import DELIVERY, TARGETS, schema_of
+from delivery.imports.targets import DELIVERY, TARGETS, BadCell, converter, schema_of
 
 NEEDED = {
     "item_name": "Parcel",
@@ -48,3 +48,17 @@ def test_what_no_cell_gives_is_not_looked_at():
     schema = schema_of(set(paths(NEEDED)))
     assert {"pickup", "package", "tags", "owner_id", "notifications"} & schema.fields.keys() == set()
     assert "notes" not in schema.fields["destination"].schema.fields
+
+
+@pytest.mark.parametrize(
+    ("path", "cell", "suggestion"),
+    [
+        ("package.weight_grams", "2 kg", "2000"), ("package.length_mm", "30 cm", "300"),
+        ("package.pieces", "2 kg", None), ("pickup.country", "Deutschland", "DE"),
+        ("window.latest", "31.1.2030", "2030-01-31"),
+    ],
+)  # fmt: skip
+def test_what_was_probably_meant_is_suggested_by_field(path, cell, suggestion):
+    with pytest.raises(BadCell) as bad:
+        converter(path, date_format="iso", time_zone="UTC")(cell)
+    assert bad.value.suggestion == suggestion
