@@ -15,14 +15,23 @@ _MARK = "\ufeff"
 
 
 def table(asked: Any, rows: Iterable[Any]) -> Iterator[str]:
-    """Yield CSV with the columns as they came, and three more: the row, the reasons, the suggestions."""
+    """Yield CSV: the row, the reasons, the suggestions, then the columns of the file.
+
+    Ours come first, so that cells beyond the last column follow the others as they did.
+    """
     places = theirs(asked.header)
-    yield _MARK + _line([*(asked.header[place] for place in places), *OUR_COLUMNS], asked)
+    yield _MARK + _line([*OUR_COLUMNS, *(asked.header[place] for place in places)], asked)
     for row in rows:
-        # As they are read: guarded as they came, they would gather an apostrophe each time that they come back.
-        cells = [said(row.cells[place]) if place < len(row.cells) else "" for place in places]
-        extra = map(said, row.cells[len(asked.header) :])
-        yield _line([*cells, *_reasons(row), *extra], asked)
+        cells = [_cell(row.cells[place]) if place < len(row.cells) else "" for place in places]
+        extra = map(_cell, row.cells[len(asked.header) :])
+        yield _line([*_reasons(row), *cells, *extra], asked)
+
+
+def _cell(came: str) -> str:
+    """Return a cell as it came; what is guarded, or has to be, as it is read: else each round added an apostrophe."""
+    text = said(came)
+    plain = text == came.strip() and guarded(text) == text and guarded(came) == came
+    return came if plain else text
 
 
 def _reasons(row: Any) -> tuple[str, str, str]:

@@ -48,11 +48,23 @@ def test_a_refused_row_that_comes_back_unmended_is_the_same_however_often(api):
         data = api.get(f"/api/imports/{done['id']}/errors.csv").data
         seen.append(data)
     assert len(set(seen)) == 1
-    assert imported(api, data.replace(b",?,", b",GB,"), options=options)["rows"]["created"] == len(names)
+    assert imported(api, data.replace(b",?\r\n", b",GB\r\n"), options=options)["rows"]["created"] == len(names)
     found = {one["reference"]: one["recipient"] for one in api.get("/api/deliveries?limit=100").json["items"]}
     assert [found[f"SO-{number}"]["name"] for number in range(len(names))] == [
         "=1+1", "+Plus", "'=two", "=spaced", "=tab", "'tis", "O'Brien"]  # fmt: skip
     assert {one["phone"] for one in found.values()} == {"+442079460000"}
+
+
+def test_a_row_with_too_many_cells_comes_back_in_its_order_and_quoting_is_enough(api):
+    data = table([row(1)]) + b"SO-2,Ada, of Bath,ada@home.example,,3 Mill Lane,Bath,GB\r\n"
+    done = imported(api, data)
+    text = api.get(f"/api/imports/{done['id']}/errors.csv").text
+    assert text.startswith("\ufeffimport_row,import_errors,import_suggestions,order,name,")
+    assert text.endswith('.",,SO-2,Ada, of Bath,ada@home.example,,3 Mill Lane,Bath,GB\r\n')
+    again = imported(api, text.replace("Ada, of Bath", '"Ada, of Bath"').encode())
+    assert again["rows"]["created"] == 1
+    names = {one["recipient"]["name"] for one in api.get("/api/deliveries").json["items"]}
+    assert names == {"Grace 1", "Ada, of Bath"}
 
 
 def test_a_test_that_has_a_rows_reference_is_another_world(api):
