@@ -25,6 +25,8 @@ _PLACES = "delivery.exports"
 # What a spreadsheet computes; the wide forms are those of East Asian keyboards.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _GUARDED = re.compile(f"'{_FORMULA.pattern}")
+_SPECIAL, _ESCAPED = re.compile(r"[\\;,|]"), re.compile(r"\\([\\;,|])")
+_TAG = re.compile(r"(?:\\[\\;,|]|[^;,|])+")
 _ADDRESS = ("line1", "line2", "city", "region", "postcode", "country", "lat", "lng", "notes")
 _PLAIN = ("id", "tracking_number", "status", "owner_id", "courier_id", "reference", "item_name", "description")
 _RECIPIENT = ("recipient_name", "recipient_email", "recipient_phone", "recipient_locale")
@@ -128,8 +130,14 @@ def _cells(row: Row[Any]) -> list[str]:
 
 
 def _joined(tags: Iterable[str]) -> str:
-    """Return tags with semicolons between; one inside a tag, and a backslash, has a backslash in front."""
-    return ";".join(tag.replace("\\", "\\\\").replace(";", "\\;") for tag in sorted(tags))
+    """Return tags with semicolons between; what split() heeds inside a tag has a backslash in front."""
+    return ";".join(_SPECIAL.sub(r"\\\g<0>", tag) for tag in sorted(tags))
+
+
+def split(cell: str) -> list[str]:
+    """Return the tags of a cell, between commas, semicolons or bars; with a backslash in front these are letters."""
+    words = (_ESCAPED.sub(r"\1", word.strip()) for word in _TAG.findall(cell))
+    return [word for word in words if word]
 
 
 def guarded(text: str) -> str:

@@ -8,7 +8,7 @@ from delivery.imports import encodings, files, tables
 from delivery.imports.files import Unreadable
 from delivery.imports.mapping import refuse_gaps
 from delivery.imports.services import Looked
-from delivery.imports.targets import TARGETS
+from delivery.imports.targets import NAMED
 
 
 def look(import_id: UUID, settings: dict[str, Any]) -> Looked:
@@ -44,4 +44,4 @@ def _text(import_id: UUID, encoding: str) -> Iterator[str]:
 
 
 def _wanted(settings: dict[str, Any]) -> set[str]:
-    return {name for names in settings["mapping"].values() for name in names} or set(TARGETS)
+    return {name for names in settings["mapping"].values() for name in names} or set(NAMED)

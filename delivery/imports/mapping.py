@@ -12,6 +12,7 @@ from delivery.imports import guesses
 from delivery.imports.states import OUR_COLUMNS
 from delivery.imports.tables import Record, said
 from delivery.imports.targets import (
+    NAMED,
     REQUIRED,
     REQUIRED_PARTS,
     TARGETS,
@@ -147,17 +148,13 @@ def _text_of(cells: Sequence[str], places: Sequence[int]) -> str:
 
 
 def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, ...]]:
-    """Return the places of each field's columns: those of the mapping; without one, columns that are named as fields.
+    """Return the places of each field's columns: those of the mapping; without one, columns that are in NAMED.
 
     Raises:
         Invalid: a column is not there, or there twice.
     """
     if not mapping:
-        own: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(header) if name in TARGETS}
-        twice = next((name for name in own if header.count(name) > 1), None)
-        if twice:
-            raise invalid_field("/file", f"The column {twice} is there twice.", code="column_twice")
-        return own
+        return _own_columns(header)
     wrong: dict[str, str] = {}
     chosen: dict[str, tuple[int, ...]] = {}
     for path, named in mapping.items():
@@ -169,6 +166,17 @@ def chosen_columns(header: Sequence[str], mapping: Mapping[str, Sequence[str]]) 
     if wrong:
         raise invalid_fields(wrong, code="no_such_column")
     return chosen
+
+
+def _own_columns(header: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    own: dict[str, tuple[int, ...]] = {}
+    for place, name in enumerate(header):
+        path = NAMED.get(name)
+        if path in own:
+            raise invalid_field("/file", f"The column {name} is there twice.", code="column_twice")
+        if path:
+            own[path] = (place,)
+    return own
 
 
 def column_of(path: str, header: Sequence[str], mapping: Mapping[str, Sequence[str]]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields, missing
 
+from delivery.deliveries.exporting import split
 from delivery.deliveries.schemas import DeliveryIn
 from delivery.imports import dates, guesses
 from delivery.imports.dates import BadTime
@@ -40,6 +41,8 @@ def _walk(schema: MarshmallowSchema, path: str = "") -> Iterator[tuple[str, fiel
 
 
 TARGETS: dict[str, fields.Field[Any]] = dict(_walk(DELIVERY))
+# What a column may be called that needs no mapping: as its field, or as our own export calls it.
+NAMED = {path.replace(".", "_"): path for path in TARGETS} | {path: path for path in TARGETS}
 # What every delivery needs; the fields of what need not be there are needed only when another of it is given.
 REQUIRED = tuple(
     path for path, field in TARGETS.items()
@@ -112,10 +115,6 @@ def _flag(cell: str) -> bool:
     raise BadCell("Must be yes or no.", suggestion=near[0] if near else None)
 
 
-def _words(cell: str) -> list[str]:
-    return [word for word in map(str.strip, re.split(r"[;,|]", cell)) if word]
-
-
 def _country(cell: str) -> str:
     """Take a code in any case; what is no code, but a country's name, is an error that suggests the code."""
     code = cell.upper()
@@ -127,7 +126,7 @@ def _country(cell: str) -> str:
 _CONVERTERS: tuple[tuple[type, Convert], ...] = (
     (Number, _decimal),
     (Flag, _flag),
-    (fields.List, _words),
+    (fields.List, split),
 )
 
 
