@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, Programm
 from sqlalchemy.orm import Session
 
 from delivery.database import transaction
-from delivery.errors import AppError
+from delivery.errors import SOME_WRONG, AppError
 from delivery.web import Caller, dump_json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,7 +78,7 @@ def _by_cli(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def in_one_line(error: AppError) -> str:
     """Return what an error says: its detail, the wrong fields, and the moves that would be legal."""
-    said = [error.detail]
+    said = [error.detail] if error.detail != SOME_WRONG else []
     said += [f"{wrong['pointer'].lstrip('/')}: {wrong['message']}" for wrong in error.errors]
     if "allowed" in error.extra:
         said.append(f"Allowed: {', '.join(error.extra['allowed']) or 'nothing'}.")

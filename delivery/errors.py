@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+SOME_WRONG = "Some fields are wrong; `errors` names each of them."
 FieldError = dict[str, str]  # {"pointer": "/recipient/email", "code": "invalid", "message": "..."}
 
 
@@ -125,7 +126,7 @@ def invalid_fields(messages: Mapping[str, str], *, code: str = "invalid") -> Inv
 
 def wrong_fields(errors: Iterable[FieldError]) -> Invalid:
     """Build the error of wrong fields, each with its pointer, code and message."""
-    return Invalid("Some fields are wrong; `errors` names each of them.", errors=list(errors))
+    return Invalid(SOME_WRONG, errors=list(errors))
 
 
 def lost_race() -> Conflict:

@@ -24,7 +24,7 @@ from delivery.cli import (
 )
 from delivery.database import reader, transaction
 from delivery.deliveries.cli import group as deliveries
-from delivery.errors import Invalid, NotFound
+from delivery.errors import AppError, Invalid, NotFound
 from delivery.imports import bad_rows, looking, queries, running, services
 from delivery.imports.files import Upload, discard
 from delivery.imports.schemas import SettingsIn, import_out, with_defaults
@@ -75,20 +75,33 @@ def import_file(
     were refused.
     """
     given = _given(settings, on_duplicate)
-    account = find(owner)
-    upload = _stored(file)
-    try:
-        looked = looking.look(upload.import_id, given)
-        with transaction():
-            made = services.submit(CLI, upload, looked, owner_id=account.id, dry_run=dry_run, **how)
-    except BaseException:
-        with transaction():
-            discard(upload.import_id)
-        raise
+    made = _asked(file, given, owner_id=find(owner).id, dry_run=dry_run, **how)
     ended = _watch(made, quiet=as_json)
     if errors and ended.failed:
         errors.writelines(bad_rows.table(ended, queries.bad_rows(ended.id)))
     _tell(ended, as_json=as_json)
+
+
+def _asked(file: Path, settings: dict[str, Any], **how: Any) -> Row[Any]:
+    upload = _stored(file)
+    try:
+        looked = looking.look(upload.import_id, settings)
+        with transaction():
+            return services.submit(CLI, upload, looked, **how)
+    except BaseException as error:
+        with transaction():
+            discard(upload.import_id)
+        if isinstance(error, AppError):
+            _put_in_words_of_the_shell(error)
+        raise
+
+
+def _put_in_words_of_the_shell(error: AppError) -> None:
+    """Name options of the command, and members of the settings' file, where the API has members of `options`."""
+    if error.code == "already_imported":
+        before = error.extra["existing_id"]
+        error.detail = f"This file was imported before, with the same settings, as {before}; see --again."
+    error.errors = [{**one, "pointer": one["pointer"].removeprefix("/options")} for one in error.errors]
 
 
 def _given(settings: Path | None, on_duplicate: str | None) -> dict[str, Any]:

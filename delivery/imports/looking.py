@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from delivery.errors import Invalid, invalid_field
 from delivery.imports import encodings, files, tables
 from delivery.imports.files import Unreadable
 from delivery.imports.mapping import refuse_gaps
@@ -15,7 +16,7 @@ def look(import_id: UUID, settings: dict[str, Any]) -> Looked:
     """Read a file from its beginning to its end.
 
     Raises:
-        Invalid: it lacks a column, or something that every delivery needs has none.
+        Invalid: it has no columns, or lacks one, or something that every delivery needs has none.
         Unreadable: it is no CSV, or breaks off.
     """
     encoding, guessed = settings["encoding"], False
@@ -27,11 +28,26 @@ def look(import_id: UUID, settings: dict[str, Any]) -> Looked:
     known = {**settings, "encoding": encoding, "delimiter": delimiter, "encoding_guessed": guessed}
     found = records(import_id, known)
     header = tables.header_of(next(found, None))
-    refuse_gaps(header, known)
+    _refuse_gaps(header, known)
     rows_total = sum(1 for _ in found)
     if not rows_total:
         raise Unreadable("The file has a header and no rows.", code="no_rows")
     return Looked(known, header, rows_total)
+
+
+def _refuse_gaps(header: list[str], settings: dict[str, Any]) -> None:
+    """Refuse a file that lacks columns; of one that has no columns at all say that, not each that it lacks."""
+    try:
+        refuse_gaps(header, settings)
+    except Invalid:
+        name, delimiter = header[0][:100], settings["delimiter"]
+        if name.startswith(("<", "{", "[")):
+            message = f"The file begins with {name!r}, as HTML, XML and JSON do; save it as CSV and send that."
+        elif len(header) == 1:
+            message = f"Only one column was found, {name!r}, with the delimiter {delimiter!r}; declare the right one."
+        else:
+            raise
+        raise invalid_field("/file", message, code="not_csv") from None
 
 
 def records(import_id: UUID, settings: dict[str, Any]) -> Iterator[tables.Record]:

@@ -17,7 +17,7 @@ class _Lines:
     """Lines of any ending, each with one line feed; a record without end is refused before it fills the memory."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.number, self._taken = 0, 0
+        self.number, self._taken, self._begins = 0, 0, 1
         self._lines = self._split(texts)
 
     def __iter__(self) -> Iterator[str]:
@@ -33,12 +33,12 @@ class _Lines:
 
     def next_record(self) -> int:
         """Begin to count anew; returns the line that the next record begins in."""
-        self._taken = 0
-        return self.number + 1
+        self._taken, self._begins = 0, self.number + 1
+        return self._begins
 
     def endless(self) -> Unreadable:
         detail = (
-            f"A record is longer than {LONGEST_RECORD} characters; it ends, if at all, after line {self.number}. "
+            f"The record that begins in line {self._begins} is longer than {LONGEST_RECORD} characters. "
             "Is there a quote that is never closed, or a line without end?"
         )
         return Unreadable(detail, code="record_too_long")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.imports.making import OPTIONS, asked, row, rows, table
+from tests.imports.making import MAPPING, OPTIONS, asked, row, rows, table
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def test_a_file_is_imported_and_what_was_refused_is_written_down(api, flask, fil
     assert ",'=cmd(),GB" in bad[1], "a spreadsheet must not calculate it"
     assert api.history(api.get("/api/deliveries").json["items"][0])[0]["actor_type"] == "cli"
     assert flask(*call).exit_code == 1, "the same file again"
-    assert "again" in flask(*call).stderr
+    again = flask(*call).stderr
+    assert "; see --again." in again
+    assert json.loads(done.stdout)["id"] in again
 
 
 def test_a_file_without_a_wrong_row_exits_with_0(api, flask, tmp_path, settings):
@@ -72,6 +74,13 @@ def test_what_is_no_file_or_no_settings_is_one_line(api, flask, tmp_path, file, 
         assert "Traceback" not in result.output
         assert result.stderr.strip(), words
     assert flask("imports", "list").output.strip() == "There are no imports."
+
+
+def test_what_a_file_lacks_is_said_in_words_of_the_shell(api, flask, file, tmp_path):
+    settings = tmp_path / "few.json"
+    settings.write_text(json.dumps({"mapping": MAPPING}))
+    result = flask("deliveries", "import", file, "--owner", api.user_id, "--settings", str(settings))
+    assert result.stderr.strip() == "Error: mapping/item_name: Needs a column or a default."
 
 
 def test_the_state_of_every_import_is_seen(app, api, flask):

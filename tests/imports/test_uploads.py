@@ -35,6 +35,9 @@ HOSTILE = {
     "NUL late": (GOOD + b"a" * 5000 + b"\0", "not_text"),
     "a quote that is never closed": (HEADER + b'\r\nSO-1,"Grace\r\n' + b"x,y\r\n" * 100, "quote_not_closed"),
     "a quote that is never closed in a long file": (HEADER + b'\r\nSO-1,"Grace\r\n' + GOOD * 2000, "record_too_long"),
+    "a page": (b"<!DOCTYPE html>\n<html>\n", "not_csv"),
+    "JSON in one line": (b'[{"order": "SO-1", "name": "Grace", "mail": ""}]\n', "not_csv"),
+    "JSON in many": (b'{\n  "order": "SO-1",\n  "name": "Grace"\n}\n', "not_csv"),
     "text behind a quote": (HEADER + b'\r\nSO-1,"Grace" Hopper,x\r\n', "bad_quote"),
     "a line without end": (HEADER + b"\r\n" + b"x" * 3_000_000, "record_too_long"),
     "a thousand columns": (b",".join(b"c%d" % number for number in range(1000)) + b"\r\n1\r\n", "too_many_columns"),
@@ -64,6 +67,27 @@ def test_a_file_in_another_encoding_than_declared_is_refused_and_says_where(api)
     response = upload(api, data, options={**OPTIONS, "encoding": "utf-8"})
     assert wrong(response) == {"/file": "wrong_encoding"}
     assert "line 1 and" in response.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("options", [{}, OPTIONS])
+def test_a_file_that_is_not_separated_as_declared_is_told_what_its_one_column_is(api, options):
+    response = upload(api, GOOD, options={**options, "delimiter": ";"})
+    assert wrong(response) == {"/file": "not_csv"}
+    message = response.json["errors"][0]["message"]
+    assert f"Only one column was found, '{','.join(COLUMNS)}', with the delimiter ';'" in message
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (HEADER + b"\r\n" + b"x" * 3_000_000, 2), (b"x" * 3_000_000, 1),
+        (GOOD + b'SO-3,"Ada' + b"\r\nmore" * 50_000, 4),
+    ],
+)  # fmt: skip
+def test_a_record_without_end_is_told_where_it_begins(api, data, line):
+    response = upload(api, data)
+    assert wrong(response) == {"/file": "record_too_long"}
+    assert f"begins in line {line} is" in response.json["errors"][0]["message"]
 
 
 def test_a_file_over_the_limit_is_a_413_and_leaves_nothing(api):
