@@ -82,7 +82,8 @@ def _created(by: Caller, rows: Sequence[Row], asked: Any, made: Made) -> list[Ro
         elif outcome.code == "lost_race":
             raise LostRace
         else:
-            made.bad.append(_refused(row, outcome.code, outcome.detail))
+            message = outcome.errors[0]["message"] if outcome.errors else outcome.detail
+            made.bad.append(_refused(row, outcome.code, message))
     return again
 
 

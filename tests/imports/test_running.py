@@ -248,19 +248,6 @@ def test_a_reference_that_comes_twice_in_a_file_is_a_duplicate_there_too(api):
     assert [one["import_row"] for one in bad_rows(api, done)] == ["2", "3", "4"]
 
 
-def test_a_duplicate_is_told_by_the_users_column_and_by_who_has_it(api):
-    there = api.create(reference="SO-1")
-    data = table([row(1), row(2), row(2, name="Again")])
-    options = {**OPTIONS, "on_duplicate": "error"}
-    trial = bad_rows(api, imported(api, data, options={**options, "dry_run": True}))
-    done = bad_rows(api, imported(api, data, options=options))
-    taken = f"order: The delivery {there['tracking_number']} has this reference already."
-    assert [one["import_errors"] for one in trial] == [taken, "order: A row before it has this reference, too."]
-    made = next(one for one in api.get("/api/deliveries").json["items"] if one["reference"] == "SO-2")
-    before = "has this reference; a row before it made it, or somebody else meanwhile."
-    assert [one["import_errors"] for one in done] == [taken, f"order: The delivery {made['tracking_number']} {before}"]
-
-
 def counts(done):
     return tuple(done["rows"][name] for name in ("created", "updated", "skipped", "failed"))
 
