@@ -19,7 +19,10 @@ _SORT = "-seq"
 @blp.arguments(AuditArgs, location="query")
 @blp.response(200, AuditPage)
 def index(args: dict[str, Any]) -> Response:
-    """Read the audit log, the newest entry first; for admins."""
+    """Read the audit log, the newest entry first; for admins.
+
+    All filters hold together. Entries form a chain of hashes, and none is ever changed.
+    """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     before = int(read_cursor(cursor, sort=_SORT)[0]) if cursor else None
     rows = entries(before=before, limit=limit + 1, **args)

@@ -93,7 +93,11 @@ class MovedItems(Schema):
 @blp.response(200, CreatedItems)
 @transactional
 def create(body: dict[str, Any]) -> Response:
-    """Create up to 1,000 deliveries, with an outcome for each; or all or none, with `atomic`."""
+    """Create up to 1,000 deliveries, with an outcome for each; or all or none, with `atomic`.
+
+    It is a 200 even if all of them were refused: look at each `outcome`. A body may have a megabyte, usually; send
+    an `Idempotency-Key`, so that a repeat creates nothing twice.
+    """
     outcomes = _each(body["items"], lambda rows: create_many(caller(), rows))
     if body["atomic"]:
         _all_or_none(outcomes)
@@ -113,7 +117,11 @@ _COUNTED = {"created": "created", "duplicates": "duplicate", "refused": "refused
 @blp.response(200, MovedItems)
 @transactional
 def move(body: dict[str, Any]) -> Response:
-    """Move up to 500 deliveries, with an outcome for each; what holds for all can stand beside `items`."""
+    """Move up to 500 deliveries, with an outcome for each; what holds for all can stand beside `items`.
+
+    It is a 200 even if none could be moved: look at each `ok`. An item's own words go before those beside `items`;
+    `dry_run` tells the outcomes and changes nothing.
+    """
     asked, dry_run = body.pop("items"), body.pop("dry_run")
     moves = [_move(body, item) for item in asked]
     outcomes = _each(moves, lambda chosen: move_many(caller(), chosen, dry_run=dry_run))

@@ -36,7 +36,10 @@ class LabelsIn(LabelArgs):
 @blp.arguments(LabelArgs, location="query")
 @blp.file_response(_PDF)
 def show(row: Any, args: dict[str, Any]) -> Response:
-    """Read a delivery's label: addresses, a Code 128 of its tracking number, a QR code of its tracking page."""
+    """Read a delivery's label: addresses, a Code 128 of its tracking number, a QR code of its tracking page.
+
+    A PDF of A6, or A4 with `size`. Whoever may see the delivery may print it, however often; nothing changes.
+    """
     return _pdf([row], size=args["size"])
 
 
@@ -46,7 +49,11 @@ def show(row: Any, args: dict[str, Any]) -> Response:
 @blp.arguments(LabelsIn)
 @blp.file_response(_PDF)
 def sheet(body: dict[str, Any]) -> Response:
-    """Read the labels of up to 100 deliveries in one PDF, in the order of their ids; all of them, or none."""
+    """Read the labels of up to 100 deliveries in one PDF, in the order of their ids; all of them, or none.
+
+    One that you may not see is a 422 that names it, and nothing is printed. An `Idempotency-Key` is not heeded,
+    since nothing changes.
+    """
     rows = queries.by_ids(body["ids"])
     seen = {identity: row for identity, row in rows.items() if row.deleted_at is None and parts_of(caller(), row)}
     missing = {f"/ids/{place}": _NOT_FOUND for place, identity in enumerate(body["ids"]) if identity not in seen}

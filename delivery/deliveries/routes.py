@@ -85,7 +85,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.arguments(DeliveryArgs, location="query")
 @blp.response(200, DeliveryPage)
 def of_user(user: Any, args: dict[str, Any]) -> Response:
-    """List the deliveries that a user owns: your own, or anybody's as an admin."""
+    """List the deliveries that a user owns: your own, or anybody's as an admin.
+
+    The filters, the orders and the pages are those of `GET /api/deliveries`.
+    """
     return _page({**args, "owner_id": user.id})
 
 
@@ -105,7 +108,11 @@ def _page(args: dict[str, Any]) -> Response:
 @blp.arguments(ExportArgs, location="query")
 @blp.file_response("text/csv")
 def export(args: dict[str, Any]) -> Response:
-    """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole."""
+    """Download a whole list as CSV, however long it is. A connection that breaks off is a file that is not whole.
+
+    The filters and orders are those of `GET /api/deliveries`, without pages; UTF-8, RFC 4180. A cell that begins
+    like a formula has an apostrophe in front. Too many exports at once are a 503.
+    """
     found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)
     return exporting.download(found)
 
@@ -117,7 +124,11 @@ def export(args: dict[str, Any]) -> Response:
 @blp.response(200, DeliveryOut)
 @blp.not_modified
 def show(row: Any) -> Response:
-    """Read a delivery."""
+    """Read a delivery.
+
+    Its ETag is for `If-Match`; with `If-None-Match` it is a 304 while nothing has changed. One that is not yours to
+    see is a 404.
+    """
     return single(_shown(row))
 
 
@@ -195,7 +206,10 @@ def timeline(row: Any, args: dict[str, Any]) -> Response:
 @blp.arguments(DeliveryMessageArgs, location="query")
 @blp.response(200, MessagePage)
 def notifications(row: Any, args: dict[str, Any]) -> Response:
-    """List the messages about a delivery, the newest first."""
+    """List the messages about a delivery, the newest first.
+
+    All filters hold together. What was not sent is among them, with the reason; text and address are not shown.
+    """
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = messages.page(messages.Filter(**args, delivery_id=row.id), before=before, limit=limit + 1)
     return answer(message_page(rows, limit=limit, held_up=held_up(rows)))
@@ -215,7 +229,10 @@ wanted = Blueprint(
 @wanted.errors(401, 404)
 @wanted.response(200, PreferencesOut)
 def show_preferences(user: Any) -> Response:
-    """Read what a user is told of deliveries: every event and channel, on or off."""
+    """Read what a user is told of deliveries: every event and channel, on or off.
+
+    Cells that nobody has set show their default.
+    """
     return answer(preferences.of(user.id))
 
 
@@ -227,5 +244,8 @@ def show_preferences(user: Any) -> Response:
 @wanted.response(200, PreferencesOut)
 @transaction()
 def replace_preferences(user: Any, body: dict[str, Any]) -> Response:
-    """Set what a user is told of deliveries, whole: what is not in it goes back to its default."""
+    """Set what a user is told of deliveries, whole: what is not in it goes back to its default.
+
+    It holds for messages that are not sent yet, too. A delivery's own `notifications` go before it.
+    """
     return answer(preferences.replace(user.id, **body))

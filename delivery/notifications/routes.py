@@ -32,7 +32,10 @@ blp = Blueprint(
 @blp.arguments(MessageArgs, location="query")
 @blp.response(200, MessagePage)
 def index(args: dict[str, Any]) -> Response:
-    """List messages, the newest first: those about your deliveries and account, or all, by your role."""
+    """List messages, the newest first: those about your deliveries and account, or all, by your role.
+
+    All filters hold together; of `state` any of those given is enough. What was not sent is among them, and why.
+    """
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = queries.page(Filter(**args), visible=visible_to(caller()), before=before, limit=limit + 1)
     return answer(message_page(rows, limit=limit, held_up=held_up(rows)))
@@ -44,7 +47,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.errors(401, 403, 404)
 @blp.response(200, MessageWithAttemptsOut)
 def show(row: Any) -> Response:
-    """Read a message, with every attempt to send it."""
+    """Read a message, with every attempt to send it.
+
+    `reason` says in a sentence why it was not sent, or not yet. What a provider answered is for staff.
+    """
     staff = Part.STAFF in parts_of(caller(), row)
     return answer(story_out(row, queries.attempts_of(row.id), staff=staff, held_up=held_up([row])))
 

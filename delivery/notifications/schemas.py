@@ -33,7 +33,7 @@ class MessageOut(Schema):
     channel = fields.Enum(Channel, by_value=True, required=True)
     audience = Word(12, required=True, metadata={"example": "recipient"})
     recipient_id = fields.UUID(
-        required=True, metadata={"description": "An account; a delivery, for the person who receives it."}
+        required=True, metadata={"description": "The account; with the audience `recipient`, the delivery's id."}
     )
     owner_id = fields.UUID(
         required=True, allow_none=True, metadata={"description": "Whose delivery or account it is about."}

@@ -11,6 +11,7 @@ from flask import Flask
 from delivery.ops.document_examples import add_examples
 from delivery.ops.document_fields import limits_of
 from delivery.ops.document_links import add_links
+from delivery.ops.document_words import add_words
 from delivery.web import Blueprint
 from delivery.web.blueprint import PAGE
 from delivery.web.callers import policy_of
@@ -144,6 +145,7 @@ def _build(app: Flask) -> dict[str, Any]:
     for response in built["components"]["responses"].values():
         _name_headers(response, "X-Request-ID", *_LIMIT_HEADERS)
     _add_etags(built)
+    add_words(built)
     add_examples(built)
     add_links(built["paths"])
     return built

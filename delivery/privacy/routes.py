@@ -31,7 +31,10 @@ _CHUNK = 65_536  # bytes
 @blp.errors(401, 403, 404)
 @blp.file_response("application/zip")
 def export(user: Any) -> Response:
-    """Download all that is held about an account: yours, or anybody's as an admin. README.txt in it explains it."""
+    """Download all that is held about an account: yours, or anybody's as an admin. README.txt in it explains it.
+
+    A ZIP archive, made while you wait. It is written into the audit log.
+    """
     with transaction():
         audit.record("user.exported", object_type="user", object_id=user.id)
     file = export_archive(OF_ACCOUNT, whom=f"the account {user.id}", **account(user.id))
@@ -62,7 +65,10 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 @if_match_optional
 @transactional
 def erase(user: Any, *, expected: Expected) -> Response:
-    """Erase an account, as DELETE does; refused while it has open deliveries. Finished deliveries stay."""
+    """Erase an account, as DELETE does; refused while it has open deliveries. Finished deliveries stay.
+
+    When `If-Match` is sent it is heeded. Open deliveries are a 409 `open_deliveries`. It cannot be undone.
+    """
     erase_user(user.id, expected=expected)
     return no_content()
 
@@ -75,7 +81,11 @@ def erase(user: Any, *, expected: Expected) -> Response:
 @blp.alt_response(202, schema=ErasureOut, success=True, description="Some deliveries are open; they follow")
 @transactional
 def erase_recipient(body: dict[str, Any]) -> Response:
-    """Erase whoever receives deliveries at an address or number; for admins."""
+    """Erase whoever receives deliveries at an address or number; for admins.
+
+    Address, number, or both. It is a 202 while deliveries to them are open: these follow when they are over. It
+    cannot be undone.
+    """
     erasure = just_written(services.erase_recipient(**body))
     return answer(erasure_out(erasure), HTTPStatus.OK if erasure.finished_at else HTTPStatus.ACCEPTED)
 
@@ -86,6 +96,9 @@ def erase_recipient(body: dict[str, Any]) -> Response:
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, ErasurePage)
 def index(args: dict[str, Any]) -> Response:
-    """List erasures, the newest first; for admins."""
+    """List erasures, the newest first; for admins.
+
+    They hold ids and keyed hashes, no names.
+    """
     rows = erasures(after=uuid_position(args["cursor"], sort=_SORT), limit=args["limit"] + 1)
     return answer(page_from(rows, limit=args["limit"], shown=erasure_out, sort=_SORT))

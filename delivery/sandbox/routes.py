@@ -36,7 +36,10 @@ blp = Blueprint(
 @blp.errors(401, 403)
 @blp.response(200, ScenarioList)
 def scenarios() -> Response:
-    """List the scenarios that a test delivery can follow, with the states that each goes through."""
+    """List the scenarios that a test delivery can follow, with the states that each goes through.
+
+    Name one of them to `POST /api/sandbox/deliveries/{delivery_id}/advance`.
+    """
     return answer(scenarios_out())
 
 
@@ -48,7 +51,11 @@ def scenarios() -> Response:
 @blp.response(200, AdvanceOut)
 @transactional
 def advance(permit: Permit, body: dict[str, Any]) -> Response:
-    """Make the next moves of a scenario: one, `steps` of them, or all `to_end`; they are ordinary transitions."""
+    """Make the next moves of a scenario: one, `steps` of them, or all `to_end`; they are ordinary transitions.
+
+    Messages are captured and webhooks are sent, as of real moves. Without `scenario` it goes on with the one
+    before, at first `happy`; at its end it is a 409 `scenario_over`.
+    """
     steps = MOST_STEPS if body["to_end"] else body.get("steps", 1)
     done = services.advance(permit, scenario=body["scenario"], steps=steps)
     shown = delivery_out(done.row, allowed=allowed_for(caller(), done.row))
@@ -62,7 +69,10 @@ def advance(permit: Permit, body: dict[str, Any]) -> Response:
 @blp.arguments(CapturedArgs, location="query")
 @blp.response(200, CapturedPage)
 def messages(args: dict[str, Any]) -> Response:
-    """List the messages about your test deliveries, the newest first, worded as they would be sent now; none was."""
+    """List the messages about your test deliveries, the newest first, worded as they would be sent now; none was.
+
+    Where `would_be_sent` is false, `reason` says why a live one would not go out.
+    """
     limit, before = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = queries.captured(visible_to(caller()), before=before, limit=limit + 1, filters=args)
     words = queries.in_words(rows[:limit])

@@ -99,7 +99,10 @@ def _register(fields: dict[str, Any]) -> Response:
 @blp.arguments(UserArgs, location="query")
 @blp.response(200, UserPage)
 def index(args: dict[str, Any]) -> Response:
-    """List users, the newest first; for admins."""
+    """List users, the newest first; for admins.
+
+    All filters hold together; `q` finds a part of a name or an address.
+    """
     limit, after = args.pop("limit"), uuid_position(args.pop("cursor"), sort="-id")
     rows = users(after=after, limit=limit + 1, **args)
     return answer(page_from(rows, limit=limit, shown=user_out))
@@ -112,7 +115,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(200, UserOut)
 @blp.not_modified
 def show(user: Any) -> Response:
-    """Read a user: yourself, or anybody as an admin."""
+    """Read a user: yourself, or anybody as an admin.
+
+    Its ETag is for `If-Match`, where it is to be changed. Whoever is neither is answered 404.
+    """
     return single(user_out(user))
 
 
@@ -125,7 +131,10 @@ def show(user: Any) -> Response:
 @if_match
 @transactional
 def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Change a user: yourself, or anybody as an admin. No API key changes a role."""
+    """Change a user: yourself, or anybody as an admin. No API key changes a role.
+
+    What is left out stays as it is. The address and the password are changed elsewhere. Needs `If-Match`.
+    """
     check_role_given(caller(), body.get("role"), to_new=False)
     if body.keys() & _ADMIN_ONLY and caller().role != Role.ADMIN:
         raise Forbidden("Only an admin may change the role or whether an account is active.")
@@ -140,6 +149,10 @@ def change(user: Any, body: dict[str, Any], *, expected: Expected) -> Response:
 @if_match
 @transaction()
 def delete(user: Any, *, expected: Expected) -> Response:
-    """Erase an account; refused while it has open deliveries. Drafts go with it, finished deliveries stay."""
+    """Erase an account; refused while it has open deliveries. Drafts go with it, finished deliveries stay.
+
+    Its sessions and keys are dead at once. Open deliveries are a 409 `open_deliveries`, the last admin is a 409
+    `last_admin`. Needs `If-Match`.
+    """
     services.erase(user.id, expected=expected)
     return no_content()

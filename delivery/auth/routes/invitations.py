@@ -58,7 +58,10 @@ def invite(body: dict[str, Any]) -> Response:
 @blp.arguments(InvitationArgs, location="query")
 @blp.response(200, InvitationPage)
 def index(args: dict[str, Any]) -> Response:
-    """List invitations, the newest first."""
+    """List invitations, the newest first.
+
+    `state` chooses among those that are open, and those that ended in one way or another.
+    """
     limit, after = args["limit"], uuid_position(args["cursor"], sort="-id")
     rows = invitations.invitations(state=args["state"], after=after, limit=limit + 1)
     return answer(page_from(rows, limit=limit, shown=invitations.shown))
@@ -71,7 +74,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(200, InvitationOut)
 @blp.not_modified
 def show(invitation: Any) -> Response:
-    """Read an invitation and what became of it."""
+    """Read an invitation and what became of it.
+
+    Its ETag is for `If-Match`, where it is to be revoked.
+    """
     return single(invitations.shown(invitation))
 
 
@@ -83,7 +89,10 @@ def show(invitation: Any) -> Response:
 @if_match
 @transaction()
 def revoke(invitation: Any, *, expected: Expected) -> Response:
-    """Revoke an invitation: its link is dead at once. One that was accepted is 409."""
+    """Revoke an invitation: its link is dead at once. One that was accepted is 409.
+
+    Accepted ones are accounts: deactivate these. Needs `If-Match`.
+    """
     invitations.revoke(invitation.id, expected=expected)
     return no_content()
 

@@ -35,7 +35,10 @@ blp = Blueprint("api-keys", __name__, url_prefix="/api", description="Keys that 
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, ApiKeyPage)
 def index(args: dict[str, Any]) -> Response:
-    """List your API keys, those that ended too, the newest first."""
+    """List your API keys, those that ended too, the newest first.
+
+    Test keys are among them. No secret is shown: of each there is `hint` only.
+    """
     return _page(caller().id, args)
 
 
@@ -46,7 +49,11 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(201, NewApiKeyOut)
 @transactional_with_secret("secret")
 def create(body: dict[str, Any]) -> Response:
-    """Make an API key. Its `secret` is shown this once."""
+    """Make an API key. Its `secret` is shown this once.
+
+    Keep the secret at once: nobody can show it again, not even the replay of an `Idempotency-Key`. The address must
+    be confirmed (else 403 `email_unverified`), and 50 keys that work are the most (409 `too_many_keys`).
+    """
     return _made(*api_keys.create(caller(), **body))
 
 
@@ -56,7 +63,10 @@ def create(body: dict[str, Any]) -> Response:
 @blp.errors(401, 403, 404)
 @blp.response(200, ApiKeyOut)
 def show(key: Any) -> Response:
-    """Read one of your API keys."""
+    """Read one of your API keys.
+
+    Its ETag is for `If-Match`; it is never a 304, since `last_used_at` changes without a new version.
+    """
     # Never 304: `last_used_at` changes without a new version.
     return answer(key_out(key), headers={"ETag": etag_of(key.version)})
 
@@ -69,7 +79,10 @@ def show(key: Any) -> Response:
 @if_match_optional
 @transaction()
 def revoke(key: Any, *, expected: Expected) -> Response:
-    """Revoke one of your API keys; it is dead at once. In a hurry, no `If-Match` is needed."""
+    """Revoke one of your API keys; it is dead at once. In a hurry, no `If-Match` is needed.
+
+    When `If-Match` is sent it is heeded.
+    """
     api_keys.revoke(key, expected=expected)
     return no_content()
 
@@ -83,7 +96,11 @@ def revoke(key: Any, *, expected: Expected) -> Response:
 @if_match_optional
 @transactional_with_secret("secret")
 def roll(key: Any, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Replace one of your API keys by a new one that may do the same; the old one works until the overlap ends."""
+    """Replace one of your API keys by a new one that may do the same; the old one works until the overlap ends.
+
+    The overlap is a day when not given, a week at most. The answer has the new `secret`, this once; a key that has
+    ended is a 409 `key_ended`.
+    """
     return _made(*api_keys.roll(caller(), key, expected=expected, **body))
 
 
@@ -94,7 +111,10 @@ def roll(key: Any, body: dict[str, Any], *, expected: Expected) -> Response:
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, ApiKeyPage)
 def of_user(user: Any, args: dict[str, Any]) -> Response:
-    """List the API keys of a user: your own, or anybody's as an admin."""
+    """List the API keys of a user: your own, or anybody's as an admin.
+
+    The newest first, those that ended too; no secret is shown.
+    """
     return _page(user.id, args)
 
 
@@ -105,7 +125,10 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 @blp.response(204)
 @transaction()
 def revoke_all(user: Any) -> Response:
-    """Revoke all API keys of a user: your own, or anybody's as an admin."""
+    """Revoke all API keys of a user: your own, or anybody's as an admin.
+
+    They are dead at once, and nothing brings them back.
+    """
     api_keys.revoke_all(user.id)
     return no_content()
 

@@ -74,7 +74,10 @@ def reset_password(body: dict[str, Any]) -> Response:
 @blp.arguments(PasswordChangeIn)
 @blp.response(200, Accepted)
 def change_password(body: dict[str, Any]) -> Response:
-    """Change your password; every session ends at once, this one too, and all links in mails are dead."""
+    """Change your password; every session ends at once, this one too, and all links in mails are dead.
+
+    Sign in anew with the new password. API keys go on working, unless `revoke_api_keys` says otherwise.
+    """
     user = recovery.owner(caller().id)
     passwords.check_new(body["new_password"], own=(user.name, user.email), pointer="/new_password")
     taken = recovery.prove(user, body["current_password"], pointer="/current_password")

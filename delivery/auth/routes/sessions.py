@@ -23,7 +23,10 @@ blp = Blueprint("sessions", __name__, url_prefix="/api", description="Sessions: 
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, SessionPage)
 def index(args: dict[str, Any]) -> Response:
-    """List your sessions that have not ended, the newest first."""
+    """List your sessions that have not ended, the newest first.
+
+    `current` says which of them asks.
+    """
     return _page(caller().id, args)
 
 
@@ -34,7 +37,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(204)
 @transaction()
 def end(session: Any) -> Response:
-    """End one of your sessions; its tokens are dead at once."""
+    """End one of your sessions; its tokens are dead at once.
+
+    API keys are no sessions, and go on. One that has ended already is a 404.
+    """
     services.sign_out(session.user_id, session.id)
     return no_content()
 
@@ -46,7 +52,10 @@ def end(session: Any) -> Response:
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, SessionPage)
 def of_user(user: Any, args: dict[str, Any]) -> Response:
-    """List a user's sessions: your own, or anybody's as an admin."""
+    """List a user's sessions: your own, or anybody's as an admin.
+
+    Those that have not ended, the newest first.
+    """
     return _page(user.id, args)
 
 
@@ -57,7 +66,10 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 @blp.response(204)
 @transaction()
 def end_of_user(user: Any) -> Response:
-    """End all of a user's sessions: your own, or anybody's as an admin."""
+    """End all of a user's sessions: your own, or anybody's as an admin.
+
+    Whoever uses one has to sign in again; API keys go on.
+    """
     services.sign_out_everywhere(user.id)
     return no_content()
 

@@ -75,7 +75,10 @@ def refresh(body: dict[str, Any]) -> Response:
 @blp.response(204)
 @transaction()
 def logout() -> Response:
-    """End the session of this access token; it and its refresh token are dead at once."""
+    """End the session of this access token; it and its refresh token are dead at once.
+
+    Other sessions and API keys go on. A second call is a 401, since the token is dead.
+    """
     services.sign_out(caller().id, caller().session_id)
     return no_content()
 
@@ -86,7 +89,10 @@ def logout() -> Response:
 @blp.response(204)
 @transaction()
 def logout_all() -> Response:
-    """End all of your sessions, this one too, and all links in mails."""
+    """End all of your sessions, this one too, and all links in mails.
+
+    API keys go on. Sign in anew to go on yourself.
+    """
     services.sign_out_everywhere(caller().id)
     return no_content()
 
@@ -97,7 +103,10 @@ def logout_all() -> Response:
 @blp.response(200, UserOut)
 @blp.not_modified
 def me() -> Response:
-    """Read your own account."""
+    """Read your own account.
+
+    An API key reads its owner's account; a test key, too.
+    """
     return single(user_out(user_for(caller(), caller().id, frozenset({Part.SELF}))))
 
 

@@ -36,7 +36,12 @@ _BODY = {
 @blp.response(202, ImportOut)
 @heeds_key
 def create() -> Response:
-    """Import a CSV file: it is checked at once, and its rows are made in the background."""
+    """Import a CSV file: it is checked at once, and its rows are made in the background.
+
+    Send `file` and, as JSON, `options` as multipart/form-data. The 202 has `Location`: ask there until
+    `finished_at` is set. A file that cannot be read is a 422, the same one with the same settings again a 409
+    `already_imported`.
+    """
     with uploading.received() as (upload, options, keep):
         looked = looking.look(upload.import_id, applied(caller(), options))
         response = _asked(upload, looked, options)
@@ -64,7 +69,10 @@ def _caller_id() -> UUID:
 @blp.arguments(ImportArgs, location="query")
 @blp.response(200, ImportPage)
 def index(args: dict[str, Any]) -> Response:
-    """List the imports that you made, or whose deliveries are yours, the newest first."""
+    """List the imports that you made, or whose deliveries are yours, the newest first.
+
+    `state` chooses among them.
+    """
     after, limit = uuid_position(args["cursor"], sort="-id"), args["limit"]
     rows = queries.imports(caller().id, state=args["state"], after=after, limit=limit + 1)
     return answer(page_from(rows, limit=limit, shown=import_out))
@@ -76,7 +84,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.errors(401, 403, 404)
 @blp.response(200, ImportOut)
 def show(row: Any) -> Response:
-    """Read how far an import has come."""
+    """Read how far an import has come.
+
+    Ask until `finished_at` is set; `rows` counts what became of them, and `errors.csv` has those that were refused.
+    """
     return answer(import_out(row))
 
 
@@ -87,7 +98,10 @@ def show(row: Any) -> Response:
 @blp.response(200, ImportOut)
 @transactional
 def cancel(row: Any) -> Response:
-    """End an import where it is; the deliveries that it has made stay."""
+    """End an import where it is; the deliveries that it has made stay.
+
+    One that has ended is a 409 `finished`.
+    """
     return answer(import_out(services.cancel(row.id)))
 
 
@@ -97,7 +111,10 @@ def cancel(row: Any) -> Response:
 @blp.errors(401, 403, 404)
 @blp.file_response("text/csv")
 def errors(row: Any) -> Response:
-    """Read the refused rows as CSV, as they came and with the reasons; put right, the file can be imported."""
+    """Read the refused rows as CSV, as they came and with the reasons; put right, the file can be imported.
+
+    While it runs, they are those so far; they are kept for a month, usually.
+    """
     response = Response(stream_with_context(_encoded(row)), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="import-{row.id}-errors.csv"'
     response.headers["Cache-Control"] = "private, no-store"

@@ -26,7 +26,10 @@ blp = Blueprint(
 @blp.arguments(PageArgs, location="query")
 @blp.response(200, TemplatePage)
 def index(args: dict[str, Any]) -> Response:
-    """List your templates, the newest first."""
+    """List your templates, the newest first.
+
+    They are the account's: its sessions and keys share them.
+    """
     after, limit = uuid_position(args["cursor"], sort="-id"), args["limit"]
     user_id = caller().id
     rows = queries.templates(user_id, after=after, limit=limit + 1) if user_id else []
@@ -40,7 +43,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.response(201, TemplateOut)
 @transactional
 def create(body: dict[str, Any]) -> Response:
-    """Keep settings of imports under a name."""
+    """Keep settings of imports under a name.
+
+    The name is unique among yours (409 `name_taken`), and 100 are the most. `template_id` of an import takes one.
+    """
     made = templates.create(caller(), **body)
     return created(template_out(made), location=f"/api/import-templates/{made.id}")
 
@@ -51,7 +57,10 @@ def create(body: dict[str, Any]) -> Response:
 @blp.errors(401, 403, 404)
 @blp.response(200, TemplateOut)
 def show(template: Any) -> Response:
-    """Read one of your templates."""
+    """Read one of your templates.
+
+    Its ETag is for `If-Match`, where it is to be changed.
+    """
     return single(template_out(template))
 
 
@@ -64,7 +73,10 @@ def show(template: Any) -> Response:
 @if_match
 @transactional
 def change(template: Any, body: dict[str, Any], *, expected: Expected) -> Response:
-    """Change one of your templates; imports that were begun with it are not touched."""
+    """Change one of your templates; imports that were begun with it are not touched.
+
+    What is left out stays as it is; `mapping` and `defaults` are replaced whole. Needs `If-Match`.
+    """
     return single(template_out(templates.change(template, expected=expected, **body)))
 
 
@@ -76,6 +88,9 @@ def change(template: Any, body: dict[str, Any], *, expected: Expected) -> Respon
 @if_match
 @transaction()
 def delete(template: Any, *, expected: Expected) -> Response:
-    """Delete one of your templates."""
+    """Delete one of your templates.
+
+    Imports that were begun with it go on. Needs `If-Match`.
+    """
     templates.remove(template, expected=expected)
     return no_content()

@@ -34,7 +34,10 @@ blp = Blueprint(
 @blp.arguments(WebhookArgs, location="query")
 @blp.response(200, WebhookPage)
 def index(args: dict[str, Any]) -> Response:
-    """List the webhooks to your endpoints, the newest first."""
+    """List the webhooks to your endpoints, the newest first.
+
+    Challenges and tests are among them. All filters hold together.
+    """
     after = uuid_position(args["cursor"], sort="-id")
     rows = sent(caller().id, test=caller().test, after=after, limit=args["limit"] + 1, filters=args)
     return answer(page_from(rows, limit=args["limit"], shown=webhook_out))
@@ -46,7 +49,10 @@ def index(args: dict[str, Any]) -> Response:
 @blp.errors(401, 403, 404)
 @blp.response(200, OneWebhookOut)
 def show(row: Any) -> Response:
-    """Read one webhook: the bytes that are signed, and each attempt."""
+    """Read one webhook: the bytes that are signed, and each attempt.
+
+    The challenge's and a test's, too. Where the receiver answered badly, `error` has the beginning of its answer.
+    """
     attempts = [attempt_out(attempt, staff=True) for attempt in attempts_of(row.id)]
     return answer({**webhook_out(row), "body": row.body, "attempts_made": attempts})
 
@@ -58,5 +64,8 @@ def show(row: Any) -> Response:
 @blp.response(202, Redelivered)
 @transactional
 def send_again(row: Any) -> Response:
-    """Send one webhook again: under its own id, or under a new one where receivers have seen the old."""
+    """Send one webhook again: under its own id, or under a new one where receivers have seen the old.
+
+    `id` says which. One that is still being tried is a 409 `on_its_way`, one of a deleted endpoint `endpoint_gone`.
+    """
     return answer({"id": redeliver(row)}, 202)
