@@ -19,6 +19,7 @@ from delivery.notifications.schemas import (
     story_out,
 )
 from delivery.web import Blueprint, answer, caller, found, signed_in
+from delivery.web.blueprint import LOCATED
 from delivery.web.paging import uuid_position
 
 blp = Blueprint(
@@ -59,7 +60,7 @@ def show(row: Any) -> Response:
 @signed_in
 @found(message_for)
 @blp.errors(400, 401, 403, 404, 409, 422)
-@blp.response(202, MessageOut)
+@blp.response(202, MessageOut, headers=LOCATED)
 @transactional
 def resend(row: Any) -> Response:
     """Send a message once more: under its own id when it did not arrive, else as a new message.

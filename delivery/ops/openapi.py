@@ -54,6 +54,7 @@ _HEADERS: dict[str, Any] = {
     "RateLimit-Remaining": {"description": "How many there is room for now.", "schema": _COUNT},
     "RateLimit-Reset": {"description": "Seconds until there is room for one more.", "schema": _COUNT},
     "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": _COUNT},
+    "Wait": {"description": "Seconds to wait, where that is known.", "schema": _COUNT},
     "X-Request-ID": {
         "description": "What the log knows this request by: the request's own X-Request-ID, where it had one.",
         "required": True,
@@ -69,10 +70,27 @@ _HEADERS: dict[str, Any] = {
         "required": True,
         "schema": {"type": "string", "format": "uri-reference", "maxLength": 200},
     },
+    "Content-Disposition": {
+        "description": "Whether to show or to keep the file, and the name it is to have.",
+        "required": True,
+        "schema": {"type": "string", "maxLength": 200},
+    },
+    "WWW-Authenticate": {
+        "description": "The challenge (RFC 6750): `Bearer`, and where known `error` and `scope`.",
+        "schema": {"type": "string", "maxLength": 200, "pattern": "^Bearer"},
+    },
     "Idempotent-Replayed": {
         "description": "`true`: the answer to the first request with this Idempotency-Key, once more.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+}
+# Of errors, by their components' names; `Wait` is a Retry-After that is not always there.
+_OF_ERRORS = {
+    "UNAUTHORIZED": {"WWW-Authenticate": "WWW-Authenticate"},
+    "FORBIDDEN": {"WWW-Authenticate": "WWW-Authenticate"},
+    "CONFLICT": {"Retry-After": "Wait"},
+    "PRECONDITION_FAILED": {"ETag": "ETag"},
+    "SERVICE_UNAVAILABLE": {"Retry-After": "Wait"},
 }
 _LIMIT_HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 # What may happen to any request, whatever it asks for: 400 is for a Host that is not ours, and for broken HTTP.
@@ -142,8 +160,8 @@ def _build(app: Flask) -> dict[str, Any]:
     built: dict[str, Any] = dict(api.spec.to_dict())
     built["components"]["headers"] = _HEADERS
     _add_policy(app, built["paths"])
-    for response in built["components"]["responses"].values():
-        _name_headers(response, "X-Request-ID", *_LIMIT_HEADERS)
+    for name, response in built["components"]["responses"].items():
+        _name_headers(response, "X-Request-ID", *_LIMIT_HEADERS, **_OF_ERRORS.get(name.removesuffix("_OR_PAGE"), {}))
     _add_etags(built)
     add_words(built)
     add_examples(built)
@@ -162,6 +180,8 @@ def _add_policy(app: Flask, paths: dict[str, Any]) -> None:
                 rule = policy[operation["operationId"]]
                 operation.update(_said(rule, operation.get("description")))
                 _complete(operation, limited=rule.limited)
+                if not rule.public:  # a key may lack the scope, or be for the other world
+                    operation["responses"].setdefault("403", {"$ref": "#/components/responses/FORBIDDEN"})
 
 
 def _complete(operation: dict[str, Any], *, limited: bool) -> None:
@@ -181,6 +201,8 @@ def _complete(operation: dict[str, Any], *, limited: bool) -> None:
             _name_headers(response, "X-Request-ID", *(_LIMIT_HEADERS if limited else ()), *replayed)
             if status == "201":
                 _name_headers(response, "Location")
+            if any(media.get("schema", {}).get("format") == "binary" for media in response.get("content", {}).values()):
+                _name_headers(response, "Content-Disposition")
 
 
 def _without_null(schema: dict[str, Any]) -> None:
@@ -205,12 +227,13 @@ def _add_etags(document: dict[str, Any]) -> None:
                     _name_headers(response, "ETag")
 
 
-def _name_headers(response: dict[str, Any], *names: str) -> None:
-    response.setdefault("headers", {}).update(_references(*names))
+def _name_headers(response: dict[str, Any], *names: str, **components: str) -> None:
+    response.setdefault("headers", {}).update(_references(*names, **components))
 
 
-def _references(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def _references(*names: str, **components: str) -> dict[str, Any]:
+    named = {name: name for name in names} | components
+    return {name: {"$ref": f"#/components/headers/{component}"} for name, component in named.items()}
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from delivery.sandbox.schemas import (
 )
 from delivery.sandbox.states import MOST_STEPS
 from delivery.web import Blueprint, answer, caller, etag_of, found, signed_in
+from delivery.web.blueprint import VERSIONED
 from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
@@ -48,7 +49,7 @@ def scenarios() -> Response:
 @found(permit_for)
 @blp.errors(400, 401, 403, 404, 409, 413, 415, 422)
 @blp.arguments(AdvanceIn)
-@blp.response(200, AdvanceOut)
+@blp.response(200, AdvanceOut, headers=VERSIONED)
 @transactional
 def advance(permit: Permit, body: dict[str, Any]) -> Response:
     """Make the next moves of a scenario: one, `steps` of them, or all `to_end`; they are ordinary transitions.

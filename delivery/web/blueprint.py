@@ -14,6 +14,8 @@ PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>",
 # A file to download; its length follows from what was asked for.
 FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
 _READS_QUERY = "_reads_query"
+# Headers of an answer that its shape does not tell of.
+LOCATED, VERSIONED = ({name: {"$ref": f"#/components/headers/{name}"}} for name in ("Location", "ETag"))
 View = TypeVar("View", bound=Callable[..., Any])
 
 

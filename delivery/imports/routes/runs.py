@@ -13,6 +13,7 @@ from delivery.imports.files import Upload
 from delivery.imports.schemas import ImportArgs, ImportOut, ImportPage, UploadIn, import_out
 from delivery.imports.templates import applied
 from delivery.web import Blueprint, answer, caller, found, signed_in
+from delivery.web.blueprint import LOCATED
 from delivery.web.paging import page_from, uuid_position
 
 blp = Blueprint(
@@ -33,7 +34,7 @@ _BODY = {
 @signed_in
 @blp.errors(400, 401, 403, 404, 409, 413, 415, 422)
 @blp.doc(requestBody=_BODY)
-@blp.response(202, ImportOut)
+@blp.response(202, ImportOut, headers=LOCATED)
 @heeds_key
 def create() -> Response:
     """Import a CSV file: it is checked at once, and its rows are made in the background.

@@ -56,6 +56,7 @@ def create(body: dict[str, Any]) -> Response:
 @found(template_for)
 @blp.errors(401, 403, 404)
 @blp.response(200, TemplateOut)
+@blp.not_modified
 def show(template: Any) -> Response:
     """Read one of your templates.
 
