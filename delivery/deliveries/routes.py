@@ -143,7 +143,11 @@ def show(row: Any) -> Response:
 def edit(permit: Permit, body: dict[str, Any], *, expected: Expected) -> Response:
     """Change what a delivery says; nested objects are replaced whole. Its state changes only by a transition.
 
-    Each change raises the version by one and stands in the history.
+    A field that is left out stays as it is. `recipient`, `destination`, `pickup`, `package`, `window`, `requirements`,
+    `notifications` and `tags` are replaced whole: send all that is to stay, for what such an object lacks is removed or
+    goes back to its default. null clears a field that may be null. A delivery that has come to its end is a 409
+    `finished`. Each change raises the version by one and stands in the history, one to the same value, too; an empty
+    body changes nothing.
     """
     return single(_shown(services.edit(permit, expected=expected, **body)))
 

@@ -111,3 +111,32 @@ def test_a_delivery_on_the_road_can_be_edited(people):
     dispatcher.walk(delivery, "picked_up", "in_transit")
     other = delivery_in()["destination"] | {"line1": "13 Harbour Street"}
     assert edit(dispatcher, delivery, destination=other).json["destination"] == other
+
+
+def test_what_a_replaced_object_lacks_goes_back_to_its_default(people):
+    ada = people.customer()
+    window = {"earliest": "2030-05-01T09:00:00Z", "latest": "2030-05-01T11:00:00Z"}
+    made = ada.create(
+        recipient={"name": "Grace", "email": "grace@home.example", "phone": "+442079460000", "locale": "de"},
+        destination={"line1": "12 Harbour Street", "line2": "3rd floor", "city": "Bristol", "country": "GB"},
+        package={"weight_grams": 500, "pieces": 2, "length_mm": 30},
+        window=window,
+        requirements={"photo": True, "pin": True},
+    )
+    changed = {
+        "recipient": {"name": "Kim"},
+        "destination": {"line1": "3 Mill Lane", "city": "Bath", "country": "GB"},
+        "package": {"weight_grams": 600},
+        "window": {"latest": window["latest"]},
+        "requirements": {"photo": True},
+    }
+    shown = ada.patch(f"/api/deliveries/{made['id']}", json=changed, headers={"If-Match": '"1"'}).json
+    assert shown["recipient"] == {"name": "Kim", "email": None, "phone": None, "locale": "en"}
+    assert shown["destination"] == changed["destination"]
+    assert shown["package"] == {"weight_grams": 600, "pieces": 1}
+    assert shown["window"] == {"earliest": None, "latest": window["latest"]}
+    assert shown["requirements"] == {"photo": True, "signature": False, "pin": False}
+    nothing = {"window": None, "package": None}
+    again = ada.patch(f"/api/deliveries/{made['id']}", json=nothing, headers={"If-Match": "*"})
+    assert again.json["window"] == {"earliest": None, "latest": None}
+    assert again.json["package"] is None

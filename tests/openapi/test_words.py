@@ -51,3 +51,14 @@ def test_no_words_are_left_over(app, monkeypatch):
     monkeypatch.delitem(app.extensions, "delivery.openapi", raising=False)
     openapi.document(app)
     assert OF_PROPERTIES.keys() | OF_SCHEMAS.keys() | OF_PARAMETERS.keys() <= used
+
+
+def test_a_change_says_what_it_replaces_whole(document):
+    schemas, operation = document["components"]["schemas"], document["paths"]["/api/deliveries/{delivery_id}"]["patch"]
+    nested = {
+        name for name, one in schemas["DeliveryPatch"]["properties"].items() if {"$ref", "anyOf"} & one.keys()
+    } | {"tags"}
+    assert len(nested) > 6
+    for name in nested:
+        assert schemas["DeliveryPatch"]["properties"][name]["description"].startswith("Replaces"), name
+        assert f"`{name}`" in operation["description"]
