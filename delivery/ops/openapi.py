@@ -73,7 +73,7 @@ _HEADERS: dict[str, Any] = {
     "Content-Disposition": {
         "description": "Whether to show or to keep the file, and the name it is to have.",
         "required": True,
-        "schema": {"type": "string", "maxLength": 200},
+        "schema": {"type": "string", "maxLength": 200, "pattern": "^(attachment|inline); filename="},
     },
     "WWW-Authenticate": {
         "description": "The challenge (RFC 6750): `Bearer`, and where known `error` and `scope`.",
