@@ -148,3 +148,12 @@ def test_a_query_beyond_all_measure_breaks_nothing(api):
     problem(api.get("/api/deliveries?" + "&".join(f"a{number}=1" for number in range(20_000))), 422)
     problem(api.get("/api/deliveries?" + "&".join(["status=pending"] * 5000 + ["limit=0"])), 422)
     assert api.get("/api/deliveries?" + "&".join(["status=pending"] * 5000)).status_code in {200, 422}
+
+
+def test_accents_count_and_punctuation_alone_finds_nothing(api):
+    api.create(recipient={"name": "Jürgen Großmann"})
+
+    def found(q):
+        return len(api.get("/api/deliveries", query_string={"q": q}).json["items"])
+
+    assert [found(q) for q in ("jürgen", "JÜRGEN", "Groß", "jurgen", "gross", "&", "- .")] == [1, 1, 1, 0, 0, 0, 0]

@@ -144,6 +144,11 @@ REFUSED = {
     b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-One: 1\r\n" * 100 + b"\r\n": (431, "headers_too_large"),
     b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": (414, "uri_too_long"),
     b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: br\r\n\r\n": (501, "not_implemented"),
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": (400, "bad_request"),
+    **{
+        f"GET /healthz HTTP/{version}\r\nHost: localhost\r\n\r\n".encode(): (400, "bad_request")
+        for version in ("0.9", "2.0", "3.0")
+    },
 }
 
 

@@ -1,6 +1,7 @@
 """Hostile bodies at every endpoint that takes one: refused for what they are, and never a 5xx."""
 
 import io
+import json
 
 import pytest
 
@@ -248,3 +249,11 @@ def test_countless_mistakes_get_a_short_answer(api):
         response = api.post("/api/deliveries", json=body)
         assert len(problem(response, 422)["errors"]) == 100, name
         assert len(response.data) < 50_000, name
+
+
+def test_of_a_name_that_stands_twice_the_last_counts_and_of_a_parameter_the_first(api):
+    text = json.dumps(delivery_in()).replace("{", '{"item_name": "Lamp", ', 1)
+    made = api.post("/api/deliveries", data=text, content_type="application/json")
+    assert (made.status_code, made.json["item_name"]) == (201, delivery_in()["item_name"])
+    api.create()
+    assert len(api.get("/api/deliveries?limit=1&limit=2").json["items"]) == 1

@@ -1,6 +1,7 @@
 """Idempotency-Key: one effect, the same bytes again, and no surprise for whoever mixes keys up."""
 
 import hashlib
+import json
 from uuid import UUID
 
 from sqlalchemy import func, insert, select
@@ -169,3 +170,22 @@ def test_a_twin_that_is_still_running_is_a_409_with_retry_after(app, api):
     problem(response, 409, "key_in_use")
     assert response.headers["Retry-After"] == "1"
     assert api.post("/api/deliveries", json=delivery_in(), headers=keyed("k")).status_code == 201
+
+
+def test_the_same_request_means_the_same_bytes_whatever_its_if_match(api):
+    body = json.dumps(delivery_in()).encode()
+    first = api.post("/api/deliveries", data=body, content_type="application/json", headers=keyed("k"))
+    assert first.status_code == 201
+    spaced = api.post("/api/deliveries", data=b" " + body, content_type="application/json", headers=keyed("k"))
+    problem(spaced, 422, "key_reused")
+    path, change = f"/api/deliveries/{first.json['id']}", {"item_name": "Kettle"}
+    edited = api.patch(path, json=change, headers=keyed("e", **{"If-Match": '"1"'}))
+    again = api.patch(path, json=change, headers=keyed("e", **{"If-Match": '"2"'}))
+    assert (again.status_code, again.data) == (200, edited.data)
+
+
+def test_a_bulk_of_which_all_is_refused_is_kept(api):
+    bulk = {"items": [{"item_name": "Kettle"}]}
+    first, again = (api.post("/api/deliveries/bulk", json=bulk, headers=keyed("k")) for _ in "12")
+    assert (first.status_code, first.json["refused"]) == (200, 1)
+    assert again.headers["Idempotent-Replayed"] == "true"
