@@ -13,6 +13,7 @@ from delivery.web.documented import ENTITY_TAGS, takes_header
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
 # A file to download; its length follows from what was asked for.
 FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
+TEXT_FILE = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 2**31 - 1}
 _READS_QUERY = "_reads_query"
 # Headers of an answer that its shape does not tell of.
 LOCATED, VERSIONED = ({name: {"$ref": f"#/components/headers/{name}"}} for name in ("Location", "ETag"))
@@ -69,7 +70,8 @@ class Blueprint(flask_smorest.Blueprint):
 
     def file_response(self, content_type: str) -> Callable[[View], View]:
         """Document that an operation answers with a file."""
-        return self.response(HTTPStatus.OK, FILE, content_type=content_type, description="A file")
+        schema = TEXT_FILE if content_type.startswith("text/") else FILE
+        return self.response(HTTPStatus.OK, schema, content_type=content_type, description="A file")
 
     def page_to_form(self, view: View) -> View:
         """Document that an operation answers a page's form with the next page."""
