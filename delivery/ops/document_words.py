@@ -23,7 +23,7 @@ OF_PARAMETERS = {
     "updated_before": "Last changed before then (exclusive).",
     "window_after": "Whose window ends then or later (inclusive).",
     "window_before": "Whose window begins before then (exclusive).",
-    "late": "`true`: only open ones whose window is over.",
+    "late": "`true`: only open ones whose window is over; `false`: only the others.",
     "unassigned": "`true`: only those without a courier; `false`: only the others.",
     "role": "Only those with this role.",
     "active": "Whether they may sign in.",
