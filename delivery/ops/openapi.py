@@ -13,7 +13,7 @@ from delivery.ops.document_fields import limits_of
 from delivery.ops.document_links import add_links
 from delivery.ops.document_words import add_words
 from delivery.web import Blueprint
-from delivery.web.blueprint import PAGE
+from delivery.web.blueprint import FILES, PAGE
 from delivery.web.callers import policy_of
 from delivery.web.problems import Problem
 from delivery.web.rules import BOTH, LIVE, TESTS, Rule
@@ -201,7 +201,7 @@ def _complete(operation: dict[str, Any], *, limited: bool) -> None:
             _name_headers(response, "X-Request-ID", *(_LIMIT_HEADERS if limited else ()), *replayed)
             if status == "201":
                 _name_headers(response, "Location")
-            if any(media.get("schema", {}).get("format") == "binary" for media in response.get("content", {}).values()):
+            if any(media.get("schema") in FILES for media in response.get("content", {}).values()):
                 _name_headers(response, "Content-Disposition")
 
 

@@ -11,9 +11,11 @@ from delivery.web.documented import ENTITY_TAGS, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
-# A file to download; its length follows from what was asked for.
-FILE = {"type": "string", "format": "binary", "maxLength": 2**31 - 1}
-TEXT_FILE = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 2**31 - 1}
+# Files to download; their length follows from what was asked for.
+FILES = _BYTES, _TEXT = (
+    {"type": "string", "format": "binary", "maxLength": 2**31 - 1},
+    {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 2**31 - 1},
+)
 _READS_QUERY = "_reads_query"
 # Headers of an answer that its shape does not tell of.
 LOCATED, VERSIONED = ({name: {"$ref": f"#/components/headers/{name}"}} for name in ("Location", "ETag"))
@@ -70,7 +72,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def file_response(self, content_type: str) -> Callable[[View], View]:
         """Document that an operation answers with a file."""
-        schema = TEXT_FILE if content_type.startswith("text/") else FILE
+        schema = _TEXT if content_type.startswith("text/") else _BYTES
         return self.response(HTTPStatus.OK, schema, content_type=content_type, description="A file")
 
     def page_to_form(self, view: View) -> View:
