@@ -110,14 +110,21 @@ class Blueprint(flask_smorest.Blueprint):
     def doc(self, **description: Any) -> Callable[[View], View]:  # static there
         return _only_document(flask_smorest.Blueprint.doc(**description))
 
+    def _refusing_queries(self, view: View) -> View:
+        """Note that a view reads no query, and document its 422, unless it has one of its own."""
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        documented = view.__dict__["_apidoc"].get("response", {}).get("responses", {})
+        refusing = view if status in documented else self.errors(status)(view)
+        refusing.__dict__[NO_QUERY] = True
+        return refusing
+
     def route(self, rule: str, *, methods: tuple[str, ...] = ("GET",), **options: Any) -> Callable[[View], View]:
         """Register a view; its operationId is the view's name and the blueprint's, unique by construction."""
 
         def decorate(view: View) -> View:
             named = self.doc(operationId=f"{self.name.replace('-', '_')}_{view.__name__}")(view)
             if not (self._any_query or _READS_QUERY in view.__dict__):
-                named = self.errors(HTTPStatus.UNPROCESSABLE_ENTITY)(named)
-                named.__dict__[NO_QUERY] = True
+                named = self._refusing_queries(named)
             decorated: View = super(Blueprint, self).route(rule, methods=list(methods), **options)(named)
             return decorated
 

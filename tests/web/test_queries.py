@@ -31,3 +31,11 @@ def test_a_link_may_have_more_than_ours(app):
 
 def test_who_asks_is_looked_at_first(app):
     problem(app.test_client().get("/api/auth/me?access_token=x"), 401)
+
+
+def test_what_a_form_is_answered_stays_documented(app):
+    """Its own 422 may be a page."""
+    document = app.test_client().get("/openapi.json").json
+    answers = document["paths"]["/api/auth/verify-email"]["post"]["responses"]
+    assert answers["422"]["$ref"].endswith("/UNPROCESSABLE_ENTITY_OR_PAGE")
+    assert document["paths"]["/api/auth/me"]["get"]["responses"]["422"]["$ref"].endswith("/UNPROCESSABLE_ENTITY")
