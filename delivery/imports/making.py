@@ -61,7 +61,7 @@ def make(by: Caller, rows: Sequence[Row], asked: Any, *, seen: set[int]) -> Made
     again = _tried(good, asked, made, seen) if asked.dry_run else _created(by, good, asked, made)
     if again and asked.on_duplicate == OnDuplicate.UPDATE:
         _update(by, again, asked, made)
-    elif asked.on_duplicate == OnDuplicate.ERROR:
+    elif again and asked.on_duplicate == OnDuplicate.ERROR:
         made.bad += _duplicates(again, asked)
     else:
         made.skipped += len(again)

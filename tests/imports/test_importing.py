@@ -1,7 +1,7 @@
 """From a file to deliveries: each row once, and what was wrong with the others."""
 
 from tests.auth.keys import sandbox_of
-from tests.imports.making import COLUMNS, MAPPING, OPTIONS, bad_rows, imported, row, rows, table, upload
+from tests.imports.making import COLUMNS, MAPPING, OPTIONS, asked, bad_rows, imported, row, rows, run, table, upload
 
 
 def test_a_file_becomes_deliveries(api):
@@ -75,3 +75,15 @@ def test_a_test_that_has_a_rows_reference_is_another_world(api):
     changed = imported(api, table(rows(1, name="Ada")), options={**OPTIONS, "on_duplicate": "update"})
     assert (changed["state"], changed["rows"]["updated"]) == ("completed", 1)
     assert sandbox.get(f"/api/deliveries/{trial['id']}").json == trial
+
+
+def test_what_is_new_is_looked_for_by_nobody(app, api, count_statements):
+    """What becomes of those that are there already costs the others nothing."""
+
+    def cost(number, on_duplicate):
+        asked(app, api.user_id, data=table([row(number)]), options={**OPTIONS, "on_duplicate": on_duplicate})
+        with count_statements() as statements:
+            run(app)
+        return len(statements)
+
+    assert cost(1, "skip") == cost(2, "update") == cost(3, "error")
