@@ -11,6 +11,7 @@ from delivery.imports.states import COUNTS, DELIMITERS, MOST_ROWS, ImportState, 
 from delivery.imports.targets import TARGETS
 from delivery.users.schemas import LONGEST_ZONE, zone_field
 from delivery.web import Flag, Line, Schema, Text, Whole, Word
+from delivery.web.documented import ANY_TEXT
 from delivery.web.paging import PageArgs, page_of
 
 _LONGEST_NAME, _LONGEST_DEFAULT, _LONGEST_FORMAT = 200, 2000, 40
@@ -24,7 +25,7 @@ _FILE = (
     "order_id,Item,First name,Last name,Street,Town\r\norder-1001,Kettle,Grace,Doorstep,12 Harbour Street,Bristol\r\n"
 )
 _path = fields.String(validate=validate.Length(max=100), metadata={"enum": list(TARGETS)})
-_column = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME, "pattern": r"^[^\x00]*$"}
+_column = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME, "pattern": ANY_TEXT}
 _columns = {"type": "array", "minItems": 1, "maxItems": _MOST_COLUMNS_OF_A_FIELD, "items": _column}
 
 

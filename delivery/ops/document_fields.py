@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import fields
 
+from delivery.web.documented import ANY_TEXT
+
 _INT32 = 2**31 - 1
-# No text holds U+0000: web/body.py refuses it, and PostgreSQL keeps none.
-_TEXT = r"^[^\x00]*$"
 _FORMATS: dict[str, dict[str, Any]] = {
     "uuid": {"minLength": 36, "maxLength": 36},
     "date-time": {"minLength": 20, "maxLength": 32},
@@ -42,7 +42,7 @@ def _of_text(said: dict[str, Any]) -> dict[str, Any]:
     if "enum" in said:
         return {}
     limits = {name: value for name, value in _FORMATS.get(said.get("format", ""), {}).items() if name not in said}
-    return limits if "format" in said else {"pattern": _TEXT}
+    return limits if "format" in said else {"pattern": ANY_TEXT}
 
 
 def ecmascript(pattern: str) -> str:

@@ -15,6 +15,7 @@ from delivery.ops.document_words import add_words
 from delivery.web import Blueprint
 from delivery.web.blueprint import FILES, PAGE
 from delivery.web.callers import policy_of
+from delivery.web.documented import header_references
 from delivery.web.problems import Problem
 from delivery.web.rules import BOTH, LIVE, TESTS, Rule
 
@@ -117,7 +118,7 @@ class _Api(flask_smorest.Api):
                 response: dict[str, Any] = {"description": description, "content": content}
                 named = name == HTTPStatus.TOO_MANY_REQUESTS.name or (name in _NAMES and not suffix)
                 if name == HTTPStatus.TOO_MANY_REQUESTS.name:
-                    response["headers"] = _references(*_LIMIT_HEADERS, "Retry-After")
+                    response["headers"] = header_references(*_LIMIT_HEADERS, "Retry-After")
                 self.spec.components.response(f"{name}{suffix}", response, lazy=not named)
 
     def _register_pagination_header(self) -> None:
@@ -228,12 +229,7 @@ def _add_etags(document: dict[str, Any]) -> None:
 
 
 def _name_headers(response: dict[str, Any], *names: str, **components: str) -> None:
-    response.setdefault("headers", {}).update(_references(*names, **components))
-
-
-def _references(*names: str, **components: str) -> dict[str, Any]:
-    named = {name: name for name in names} | components
-    return {name: {"$ref": f"#/components/headers/{component}"} for name, component in named.items()}
+    response.setdefault("headers", {}).update(header_references(*names, **components))
 
 
 def _said(rule: Rule, description: str | None) -> dict[str, Any]:

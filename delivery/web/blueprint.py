@@ -7,18 +7,17 @@ from typing import Any, ClassVar, TypeVar
 import flask_smorest
 
 from delivery.web.body import FORMS, NO_QUERY, Parser
-from delivery.web.documented import ENTITY_TAGS, takes_header
+from delivery.web.documented import ANY_TEXT, ENTITY_TAGS, header_references, takes_header
 
 # A page for a browser; what stands in it is no promise.
 PAGE = {"type": "string", "maxLength": 1_000_000, "pattern": "^<!doctype html>", "examples": ["<!doctype html>"]}
 # Files to download; their length follows from what was asked for.
 FILES = _BYTES, _TEXT = (
     {"type": "string", "format": "binary", "maxLength": 2**31 - 1},
-    {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 2**31 - 1},
+    {"type": "string", "pattern": ANY_TEXT, "maxLength": 2**31 - 1},
 )
-_READS_QUERY = "_reads_query"
 # Headers of an answer that its shape does not tell of.
-LOCATED, VERSIONED = ({name: {"$ref": f"#/components/headers/{name}"}} for name in ("Location", "ETag"))
+LOCATED, VERSIONED = header_references("Location"), header_references("ETag")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -52,8 +51,6 @@ class Blueprint(flask_smorest.Blueprint):
         """
         schema = schema() if isinstance(schema, type) else schema
         decorate = super().arguments(schema, location=location, **options)
-        if location == "query":
-            return _reading_query(decorate)
         kinds = {"json_or_form": FORMS[:1], "json_or_any_form": FORMS}.get(location)
         if kinds is None:
             return decorate  # type: ignore[no-any-return]
@@ -113,8 +110,7 @@ class Blueprint(flask_smorest.Blueprint):
     def _refusing_queries(self, view: View) -> View:
         """Note that a view reads no query, and document its 422, unless it has one of its own."""
         status = HTTPStatus.UNPROCESSABLE_ENTITY
-        documented = view.__dict__["_apidoc"].get("response", {}).get("responses", {})
-        refusing = view if status in documented else self.errors(status)(view)
+        refusing = view if status in _part(view, "response", "responses") else self.errors(status)(view)
         refusing.__dict__[NO_QUERY] = True
         return refusing
 
@@ -123,7 +119,8 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorate(view: View) -> View:
             named = self.doc(operationId=f"{self.name.replace('-', '_')}_{view.__name__}")(view)
-            if not (self._any_query or _READS_QUERY in view.__dict__):
+            reads = any(one["in"] == "query" for one in _part(named, "arguments", "parameters"))
+            if not (self._any_query or reads):
                 named = self._refusing_queries(named)
             decorated: View = super(Blueprint, self).route(rule, methods=list(methods), **options)(named)
             return decorated
@@ -131,15 +128,9 @@ class Blueprint(flask_smorest.Blueprint):
         return decorate
 
 
-def _reading_query(decorator: Callable[[View], Any]) -> Callable[[View], View]:
-    """Note that a view reads the query."""
-
-    def decorate(view: View) -> View:
-        decorated: View = decorator(view)
-        decorated.__dict__[_READS_QUERY] = True
-        return decorated
-
-    return decorate
+def _part(view: View, kind: str, name: str) -> Any:
+    """Return what has been documented of a view, where flask-smorest keeps it."""
+    return view.__dict__["_apidoc"].get(kind, {}).get(name, ())
 
 
 def _only_document(decorator: Callable[[View], Any]) -> Callable[[View], View]:

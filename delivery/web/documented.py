@@ -4,10 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 LONGEST_HEADER = 257
-
-
+# No text holds U+0000: body.py refuses it, and PostgreSQL keeps none.
+ANY_TEXT = r"^[^\x00]*$"
 # RFC 9110, 8.8.3: one or several, or any.
 ENTITY_TAGS = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
+
+
+def header_references(*names: str, **components: str) -> dict[str, Any]:
+    """Return what an answer's headers are documented by: components of their names, or of those that are given."""
+    named = {name: name for name in names} | components
+    return {name: {"$ref": f"#/components/headers/{component}"} for name, component in named.items()}
 
 
 def takes_header(
