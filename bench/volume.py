@@ -1,8 +1,11 @@
 """Many deliveries in little time: written by one statement, without the history that no list reads."""
 
+from faker import Faker
 from sqlalchemy import text
 
 from delivery.database import db
+
+_NAMES = 8_000
 
 # A shop has four of ten, a customer a thousand or a fifth, and two thousand others what is left; three of four were
 # assigned; all but the newest and some old ones are over. One every half minute until now.
@@ -21,10 +24,7 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
     CASE WHEN n > :rows - :rows / 50 OR n % 200 = 0
         THEN (ARRAY['pending', 'assigned', 'in_transit', 'out_for_delivery'])[1 + n % 4]
         WHEN n % 20011 = 7 THEN 'lost' ELSE 'delivered' END,
-    (ARRAY['Grace', 'Ada', 'Zoë', 'Łukasz', 'Jean', 'Maria', 'John', 'Olga', 'Ngozi', 'Wei', 'Li', 'Hans', 'Aisha',
-        'Pedro', 'Ivan', 'Ann'])[1 + get_byte(b, 13) % 16] || ' ' || initcap((SELECT string_agg((ARRAY['ba', 'cor',
-        'den', 'fu', 'gil', 'han', 'jo', 'kle', 'lom', 'mar', 'nes', 'po', 'ri', 'sten', 'tov', 'wi'])
-        [1 + get_byte(b, i) % 16], '') FROM generate_series(0, 3) i)),
+    first.name || ' ' || last.name,
     'r' || n || '@home.example', '+4420' || lpad((('x' || substr(h, 14, 7))::bit(28)::int % 100000000)::text, 8, '0'),
     'en', '{"line1": "12 Harbour Street", "city": "Bristol", "postcode": "BS1 4ST", "country": "GB"}',
     '{"weight_grams": 1200, "pieces": 1}', '{"photo": false, "signature": true, "pin": false}',
@@ -32,22 +32,44 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
     at + (('x' || substr(h, 1, 4))::bit(16)::int * interval '1 s')
 FROM (SELECT n, md5(n::text) AS h, decode(md5(n::text || 'b'), 'hex') AS b,
     now() - (:rows - n) * interval '30 seconds' AS at FROM generate_series(1, :rows) n) made
+JOIN unnest(CAST(:first_names AS text[])) WITH ORDINALITY first (name, place)
+    ON first.place = 1 + (get_byte(b, 13) * 256 + get_byte(b, 14)) % :names
+JOIN unnest(CAST(:last_names AS text[])) WITH ORDINALITY last (name, place)
+    ON last.place = 1 + (get_byte(b, 11) * 256 + get_byte(b, 12)) % :names
+ORDER BY n
 """)
 _TAGS = text("""
 INSERT INTO delivery_tags SELECT id, md5('fragile')::uuid FROM deliveries WHERE item_name LIKE '%3'
 """)
+_SEARCH = text("""
+INSERT INTO delivery_search SELECT id, owner_id, test,
+    delivery_search_words(tracking_number, reference, recipient_name, recipient_phone) FROM deliveries ORDER BY id
+""")
 # No trigger and no key is asked: the rows are what they would let through, but for their history.
-_QUIETLY = "SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0"
+_QUIETLY = """
+SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '512MB'
+"""
+
+
+def _names():
+    """As many people's names as Faker draws them: the frequent ones come often."""
+    fakers = [Faker(locale) for locale in ("en_GB", "en_US", "de_DE", "fr_FR", "pl_PL", "es_ES", "it_IT", "nl_NL")]
+    for number, faker in enumerate(fakers):
+        faker.seed_instance(number)
+    drawn = [(faker.first_name(), faker.last_name()) for _ in range(_NAMES // len(fakers)) for faker in fakers]
+    first, last = map(list, zip(*drawn, strict=True))
+    return {"first_names": first, "last_names": last, "names": len(drawn)}
 
 
 def fill(rows, ids):
     """Add so many deliveries of the people whose ids these are, and let PostgreSQL count what there is of what."""
     with db.engine.begin() as connection:
         connection.exec_driver_sql(_QUIETLY)
+        connection.execute(_DELIVERIES, {"rows": rows, **_names(), **ids})
         # To build it anew takes a third of the time.
-        (search,) = connection.exec_driver_sql("SELECT pg_get_indexdef('ix_deliveries_search'::regclass)").one()
-        connection.exec_driver_sql("DROP INDEX ix_deliveries_search")
-        connection.execute(_DELIVERIES, {"rows": rows, **ids})
+        (search,) = connection.exec_driver_sql("SELECT pg_get_indexdef('ix_delivery_search'::regclass)").one()
+        connection.exec_driver_sql("DROP INDEX ix_delivery_search")
+        connection.execute(_SEARCH)
         connection.exec_driver_sql(search)
         connection.exec_driver_sql("INSERT INTO tags (id, name) VALUES (md5('fragile')::uuid, 'fragile')")
         connection.execute(_TAGS)

@@ -85,8 +85,13 @@ def database_url(request):
         return
     url, connection = request.getfixturevalue("postgres_template")
     yield url
-    # For a few rows DELETE is ten times as quick as TRUNCATE.
-    connection.execute("; ".join(f"DELETE FROM {table.name}" for table in db.metadata.sorted_tables))
+    clear(connection)
+
+
+def clear(connection):
+    """Delete all rows, by a connection without triggers; for a few of them that is ten times as quick as TRUNCATE."""
+    tables = [*(table.name for table in db.metadata.sorted_tables), "delivery_search"]
+    connection.execute("; ".join(f"DELETE FROM {name}" for name in tables))
 
 
 def migrate(folder, **more):

@@ -5,9 +5,8 @@ import pytest
 from sqlalchemy import make_url
 
 from delivery.app import create_app
-from delivery.database import db
 from tests.commands import run
-from tests.conftest import close, migrate, settings
+from tests.conftest import clear, close, migrate, settings
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +35,4 @@ def split_database(postgres, migrated, tmp_path_factory):
 def split_url(split_database):
     url, connection = split_database
     yield url
-    connection.execute("; ".join(f"DELETE FROM {table.name}" for table in db.metadata.sorted_tables))
+    clear(connection)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, false, true
 
 from delivery.database import reader
 from delivery.deliveries.models import Delivery
-from delivery.deliveries.queries import DELIVERY_BY_ID
+from delivery.deliveries.queries import DELIVERY_BY_ID, Seen
 from delivery.deliveries.states import Part
 from delivery.errors import Forbidden, NotFound
 from delivery.users.states import Role
@@ -58,6 +58,17 @@ _VISIBLE: Mapping[tuple[str, bool], ColumnElement[bool]] = {
 def visible_to(caller: Caller) -> ColumnElement[bool]:
     """Return the condition that the deliveries in a caller's lists meet; its parameter is `caller_id`."""
     return _VISIBLE.get((caller.role, caller.test), false())
+
+
+def seen_by(caller: Caller) -> Seen:
+    """Return what the lists of a caller are of."""
+    return Seen(
+        condition=visible_to(caller),
+        caller_id=caller.id,
+        owner_id=caller.id if caller.role == Role.CUSTOMER else None,
+        courier_id=caller.id if caller.role == Role.COURIER else None,
+        test=caller.test,
+    )
 
 
 def check(caller: Caller, row: Any, may: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from delivery.cli import CLI, Checked, examples
 from delivery.deliveries import exporting
-from delivery.deliveries.access import visible_to
+from delivery.deliveries.access import seen_by
 from delivery.deliveries.queries import SORTS
 from delivery.deliveries.schemas import ExportArgs
 from delivery.deliveries.states import State
@@ -60,7 +60,7 @@ def export(file: Path, *, status: tuple[str, ...], tag: tuple[str, ...], sort: s
     try:
         with _whole(file) as out:
             out.write(exporting.header())
-            for rows in exporting.batches(visible_to(CLI), caller_id=None, sort=sort, filters=chosen):
+            for rows in exporting.batches(seen_by(CLI), sort=sort, filters=chosen):
                 out.write(exporting.lines(rows))
                 count += len(rows)
     except OSError as error:

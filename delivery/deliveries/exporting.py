@@ -13,7 +13,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Flask, Response, current_app, g
-from sqlalchemy import ColumnElement, Row
+from sqlalchemy import Row
 
 from delivery.deliveries import queries
 from delivery.errors import Unavailable
@@ -50,7 +50,7 @@ HEADER = (
 )
 
 
-def batches(visible: ColumnElement[bool], *, sort: str, **chosen: Any) -> Iterator[Sequence[Row[Any]]]:
+def batches(seen: queries.Seen, *, sort: str, filters: dict[str, Any]) -> Iterator[Sequence[Row[Any]]]:
     """Yield all deliveries of a list; each batch is a statement of its own, and holds nothing once it is read.
 
     So nobody who reads slowly keeps a connection, or rows that are dead from being cleared away. What changes meanwhile
@@ -58,7 +58,7 @@ def batches(visible: ColumnElement[bool], *, sort: str, **chosen: Any) -> Iterat
     """
     after: tuple[Any, ...] | None = None
     while True:
-        rows = queries.deliveries(visible, sort=sort, after=after, limit=BATCH, **chosen)
+        rows = queries.deliveries(seen, sort=sort, after=after, limit=BATCH, filters=filters)
         yield rows
         if len(rows) < BATCH:
             return

@@ -1,16 +1,30 @@
 """Lists, filters and timelines; they write nothing."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, and_, false, func, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    and_,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import FunctionElement, bindparam
+from sqlalchemy.sql.expression import BindParameter, FunctionElement, bindparam
 
 from delivery import clock, replica
 from delivery.database import Json, backend, now, oldest_id, reader
@@ -60,28 +74,42 @@ OWNER_SWITCHES = (
     .scalar_subquery()
     .label("owner_switches")
 )
-_ALIVE = select(*COLUMNS).where(Delivery.deleted_at.is_(None))
+_DELIVERIES = select(*COLUMNS)
+_ALIVE = Delivery.deleted_at.is_(None)
+_NEWEST_FIRST = "-created_at"
 SORTS = {
-    "-created_at": (Delivery.id, True),
+    _NEWEST_FIRST: (Delivery.id, True),
     "created_at": (Delivery.id, False),
     "-updated_at": (Delivery.updated_at, True),
     "updated_at": (Delivery.updated_at, False),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The deliveries that somebody sees.
+
+    Attributes:
+        condition: what they meet; its parameter is `caller_id`.
+        owner_id: whose they are, if it says so.
+        courier_id: who brings them, if it says so.
+        test: whether they are tests.
+    """
+
+    condition: ColumnElement[bool]
+    caller_id: UUID | None
+    owner_id: UUID | None
+    courier_id: UUID | None
+    test: bool
+
+
 def deliveries(
-    visible: ColumnElement[bool],
-    *,
-    caller_id: UUID | None,
-    sort: str,
-    after: Sequence[Any] | None,
-    limit: int,
-    filters: dict[str, Any],
+    seen: Seen, *, sort: str, after: Sequence[Any] | None, limit: int, filters: dict[str, Any]
 ) -> Sequence[Row[Any]]:
     """Return a page of the deliveries that somebody sees.
 
     Args:
-        visible: the condition of access.visible_to(), about `caller_id`.
+        seen: that of access.seen_by().
         sort: a key of SORTS.
         after: the position to begin after: (id,) or (updated_at, id).
         limit: how many rows at the most.
@@ -90,29 +118,48 @@ def deliveries(
     given = {
         _meant(name, value): value for name, value in filters.items() if name in _FILTERS and value not in (None, [])
     }
+    states = {f"state_{place}": state for place, state in enumerate(sorted(set(filters.get("status") or ())))}
     position = {f"after_{place}": value for place, value in enumerate(after or ())}
-    asked = {**given, **_bounds(given), **position, "caller_id": caller_id, "limit": limit}
-    page = partial(_page, visible, sort=sort, continued=bool(after))
-    if filters.get("q"):
-        return _found(filters["q"], page, asked, continued=bool(after))
-    return replica.rows(page(names=frozenset(given)), asked)
+    asked = {**given, **states, **_bounds(given), **position, "caller_id": seen.caller_id, "limit": limit}
+    page = partial(_page, seen.condition, sort=sort, continued=bool(after), names=frozenset(given), states=len(states))
+    if not filters.get("q"):
+        return replica.rows(page(), asked)
+    found = _whole(filters["q"], page, asked)
+    if found is not None:
+        return found
+    if sort != _NEWEST_FIRST or states or given.keys() - {"owner_id", "courier_id"}:
+        return _found(filters["q"], page, asked, newest=False)
+    asked |= {
+        "whose": seen.owner_id or given.get("owner_id"),
+        "courier": seen.courier_id or given.get("courier_id"),
+        "tests": seen.test,
+        "before": asked.get("after_0"),
+    }
+    return _found(filters["q"], page, asked, newest=True)
 
 
 def _meant(name: str, value: object) -> str:
     return f"not_{name}" if value is False else name
 
 
-def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, continued: bool) -> Sequence[Row[Any]]:
-    """Search: what is somebody's whole number or reference is found alone, by an index that is flat at any size."""
-    names = frozenset(asked) & frozenset(_FILTERS)
-    if whole := searching.whole(q):
-        found = replica.rows(page(names=names | {_WHOLE}), asked | whole)
-        # Past its last page there are none left, which is not as if there had been none.
-        if found or (continued and replica.rows(page(names=names | {_WHOLE}, continued=False), asked | whole)):
-            return found
+def _whole(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any]) -> Sequence[Row[Any]] | None:
+    """Return what has `q` as its whole number or reference, by indexes that are flat at any size; None: nothing has."""
+    whole = searching.whole(q)
+    if whole is None:
+        return None
+    found = replica.rows(page(whole=True), asked | whole)
+    # Past its last page there are none left, which is not as if there had been none.
+    if found or ("after_0" in asked and replica.rows(page(whole=True, continued=False), asked | whole)):
+        return found
+    return None
+
+
+def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, newest: bool) -> Sequence[Row[Any]]:
     on, words = backend(), searching.words_of(q)
-    query = page(names=names, search=(searching.shape_of(words), on))
-    return searching.rows(query, asked | searching.values(words, on=on))
+    if not words:
+        return []
+    query, values = page(search=on, newest=newest), asked | searching.values(words, on=on)
+    return replica.rows(query, values) if newest or on == "sqlite" else searching.rows(query, values)
 
 
 def _bounds(given: Mapping[str, Any]) -> dict[str, UUID]:
@@ -129,18 +176,31 @@ def _page(
     sort: str,
     continued: bool,
     names: frozenset[str],
-    search: tuple[searching.Shape, str] | None = None,
+    states: int,
+    whole: bool = False,
+    search: str | None = None,
+    newest: bool = False,
 ) -> Select[Any]:
     column, descending = SORTS[sort]
     keys = (column,) if column is Delivery.id else (column, Delivery.id)
-    query = _ALIVE.where(visible, *(_FILTERS[name] for name in sorted(names)))
-    if search:
-        shape, on = search
-        query = query.where(searching.condition(shape, on=on))
-    if continued:
-        query = query.where(_beyond(keys, descending=descending))
     order = [key.desc() if descending else key.asc() for key in keys]
-    return query.order_by(*order).limit(bindparam("limit"))
+    limit: BindParameter[int] = bindparam("limit")
+    conditions = [_ALIVE, visible, *(_FILTERS[name] for name in sorted(names)), *([_WHOLE] if whole else [])]
+    if continued:
+        conditions.append(_beyond(keys, descending=descending))
+
+    def narrowed(query: Select[Any]) -> Select[Any]:
+        query = query.where(*conditions)
+        return searching.narrow(query, on=search, newest=newest) if search else query
+
+    if not states:
+        return narrowed(_DELIVERIES).order_by(*order).limit(limit)
+    # The first of each state, by an index that is read alone: no index has several states in one order, and the planner
+    # does not know that the newest are in other states than most.
+    of_each = (Delivery.status == bindparam(f"state_{place}") for place in range(states))
+    first = (narrowed(select(Delivery.id)).where(one).order_by(*order).limit(limit).subquery() for one in of_each)
+    ids = union_all(*(select(one.c.id) for one in first))
+    return _DELIVERIES.where(Delivery.id.in_(ids)).order_by(*order).limit(limit)
 
 
 def place_of(row: Any, *, sort: str) -> tuple[Any, ...]:
@@ -167,12 +227,10 @@ def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
     return beyond
 
 
-_WHOLE = "whole"
 _LATE = and_(Delivery.window_latest < now(), OPEN)  # in the index's own words, so that it is used
 _CLOCKS_APART_SECONDS = 5
 # What each argument of a list means; its value is the parameter of the same name.
 _FILTERS: dict[str, ColumnElement[bool]] = {
-    "status": Delivery.status.in_(bindparam("status")),
     "tag": Delivery.id.in_(
         select(delivery_tags.c.delivery_id)
         .join(Tag, Tag.id == delivery_tags.c.tag_id)
@@ -195,8 +253,8 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "not_unassigned": Delivery.courier_id.is_not(None),
     "late": _LATE,
     "not_late": ~func.coalesce(_LATE, false()),
-    _WHOLE: or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q")),
 }
+_WHOLE = or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q"))
 _TIMELINE: Select[Any] = (
     select(
         *DeliveryEvent.__table__.columns,
@@ -228,7 +286,7 @@ def timeline(delivery_id: UUID, *, after: int, limit: int) -> Sequence[Row[Any]]
 def stuck(*, for_hours: float, limit: int) -> Sequence[Row[Any]]:
     """Return open deliveries that nobody has touched for so many hours, the longest first."""
     untouched = Delivery.updated_at < clock.now() - timedelta(hours=for_hours)
-    query = _ALIVE.where(untouched, ~Delivery.test, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
+    query = _DELIVERIES.where(_ALIVE, untouched, ~Delivery.test, Delivery.status.not_in(sorted(TERMINAL | {"draft"})))
     return reader().execute(query.order_by(Delivery.updated_at).limit(limit)).all()
 
 

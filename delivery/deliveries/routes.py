@@ -7,7 +7,7 @@ from flask import Response
 
 from delivery.database import transaction
 from delivery.deliveries import creating, exporting, moving, preferences, queries, services
-from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, visible_to
+from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, seen_by
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
     DeliveryArgs,
@@ -95,8 +95,7 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 def _page(args: dict[str, Any]) -> Response:
     sort, limit = args["sort"], args["limit"]
     after = queries.position(read_cursor(args["cursor"], sort=sort)) if args["cursor"] else None
-    visible, caller_id = visible_to(caller()), caller().id
-    rows = queries.deliveries(visible, caller_id=caller_id, sort=sort, after=after, limit=limit + 1, filters=args)
+    rows = queries.deliveries(seen_by(caller()), sort=sort, after=after, limit=limit + 1, filters=args)
     return answer(
         page_from(rows, limit=limit, shown=_shown, sort=sort, position=partial(queries.position_of, sort=sort))
     )
@@ -113,7 +112,7 @@ def export(args: dict[str, Any]) -> Response:
     The filters and orders are those of `GET /api/deliveries`, without pages; UTF-8, RFC 4180. A cell that begins
     like a formula has an apostrophe in front. Too many exports at once are a 503.
     """
-    found = exporting.batches(visible_to(caller()), caller_id=caller().id, sort=args["sort"], filters=args)
+    found = exporting.batches(seen_by(caller()), sort=args["sort"], filters=args)
     return exporting.download(found)
 
 

@@ -29,8 +29,8 @@ _READ_ONLY = text(
     " AND 'default_transaction_read_only=on' = ANY (setconfig))"
 )
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
-# Of either database alone, and so of no model: the index that search reads, and SQLite's tables in its place.
-_SEARCH = re.compile(r"ix_deliveries_search|delivery_search(_\w+)?")
+# What search reads is another thing on either database, and so of no model.
+_SEARCH = re.compile(r"delivery_search(_\w+)?")
 
 
 @click.command(

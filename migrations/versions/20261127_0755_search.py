@@ -1,15 +1,11 @@
-"""Search by trigrams, and indexes for the filters that had none.
+"""Search on SQLite, and indexes for the filters that had none; PostgreSQL's search came later (4e9a7c1d05b8).
 
 Rules: works while the release before still serves (expand now, contract a release later); takes short locks only;
 has a downgrade; imports no models, because they will change; runs on PostgreSQL and SQLite.
 """
 
-import sys
-
 import sqlalchemy as sa
 from alembic import op
-from psycopg.errors import InsufficientPrivilege
-from sqlalchemy.exc import ProgrammingError
 
 revision = "b81d5f27c9e4"
 down_revision = "6b0e94d1c7f2"
@@ -19,8 +15,7 @@ depends_on = None
 ALIVE = sa.text("deleted_at IS NULL")
 OPEN = sa.text("deleted_at IS NULL AND status NOT IN ('cancelled', 'delivered', 'lost', 'returned')")
 SEARCHED = ("tracking_number", "reference", "recipient_name", "recipient_phone")
-MADE = ("ix_deliveries_reference", "ix_deliveries_open_window", "ix_deliveries_search")
-ASK = "CREATE EXTENSION pg_trgm"
+MADE = ("ix_deliveries_reference", "ix_deliveries_open_window")
 
 
 def words(row: str) -> str:
@@ -63,7 +58,6 @@ FTS = (
 
 def upgrade() -> None:
     on_postgresql = op.get_bind().dialect.name == "postgresql"
-    found = make_extension() if on_postgresql else False
     with op.get_context().autocommit_block():
         if on_postgresql:
             drop_unfinished()
@@ -85,19 +79,6 @@ def upgrade() -> None:
             postgresql_concurrently=True,
             if_not_exists=True,
         )
-        if found:
-            op.create_index(
-                "ix_deliveries_search",
-                "deliveries",
-                list(SEARCHED),
-                postgresql_using="gin",
-                postgresql_ops=dict.fromkeys(SEARCHED, "gin_trgm_ops"),
-                # What has been added is read one by one until it is merged into the index: at most so many kB of it.
-                postgresql_with={"gin_pending_list_limit": 256},
-                postgresql_where=ALIVE,
-                postgresql_concurrently=True,
-                if_not_exists=True,
-            )
     if not on_postgresql:
         for statement in FTS:
             op.execute(statement)
@@ -111,38 +92,8 @@ def drop_unfinished() -> None:
             op.execute(f"DROP INDEX CONCURRENTLY {name}")
 
 
-def make_extension() -> bool:
-    """Make pg_trgm, which the owner of a database may do since PostgreSQL 13; tell whether the server has it.
-
-    Without it search reads the whole table.
-    """
-    connection = op.get_bind()
-    known = "SELECT installed_version FROM pg_available_extensions WHERE name = 'pg_trgm'"
-    row = connection.execute(sa.text(known)).one_or_none()
-    if row is None:
-        sys.stderr.write(
-            "Warning: this server has no pg_trgm: search reads the whole table. Install PostgreSQL's contrib, then run"
-            f" `{ASK}` and the CREATE INDEX of docs/migrations.md.\n"
-        )
-        return False
-    if row.installed_version is None:
-        try:
-            connection.execute(sa.text(ASK))
-        except ProgrammingError as error:
-            if not isinstance(error.orig, InsufficientPrivilege):
-                raise
-            sys.exit(
-                "Error: the schema is as it was: this role may not make the extension that search needs."
-                f" Have the database's owner or a superuser run `{ASK}` in it, then try again."
-            )
-    return True
-
-
 def downgrade() -> None:
-    # The extension stays: others may use it.
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("DROP INDEX IF EXISTS ix_deliveries_search")
-    else:
+    if op.get_bind().dialect.name == "sqlite":
         for name in TRIGGERS:
             op.execute(f"DROP TRIGGER deliveries_search_{name}")
         op.drop_table("delivery_search")

@@ -1,21 +1,26 @@
 """Search keeps up with every change, forgets who was erased, and reads no whole table; nor does any other list."""
 
 import sqlite3
+import time
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
 
 from delivery.database import db
+from delivery.deliveries import creating
 from scripts.backups.sqlite import contents
+from tests.auth.keys import sandbox_of
+from tests.factories import People
 from tests.web.answers import wrong
 
 ROWS = 10_000
 # What is rare among them, and the index by which it is found.
 PLANS = {
-    "q=SO-777-": "ix_deliveries_search",
-    "q=Weatherby%20Q7771": "ix_deliveries_search",
-    "q=nobody": "ix_deliveries_search",
-    "q=zq": "ix_deliveries_search",
+    "q=SO-777-": "ix_delivery_search",
+    "q=Weatherby%20Q7771": "ix_delivery_search",
+    "q=nobody": "ix_delivery_search",
+    "q=zq": "ix_delivery_search",
     "q=SO-777-x": "ix_deliveries_reference",
     "q=C000000000777": "uq_deliveries_tracking_number",
     "reference=SO-777-x": "ix_deliveries_reference",
@@ -29,15 +34,29 @@ PLANS = {
     "owner_id={stranger}": "ix_deliveries_owner",
     "": "pk_deliveries",
     "created_before=2001-01-01T00:00:00Z": "pk_deliveries",
-    "q=Weatherby": "pk_deliveries",
+    "q=Weatherby": "ix_delivery_search",
+    "q=Weatherby&owner_id={owner}": "ix_delivery_search",
+    "q=Weatherby&sort=updated_at": "ix_deliveries_updated",
+    "q=777&status=lost": "ix_deliveries_status",
+    "owner_id={owner}&status=cancelled": "ix_deliveries_owner_status",
 }
 _MANY = """
     INSERT INTO deliveries (id, owner_id, tracking_number, reference, item_name, status, recipient_name,
         recipient_phone, recipient_locale, destination, requirements, window_latest, version, created_at, updated_at)
-    SELECT ('018f0000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, :owner, 'C' || lpad(n::text, 12, '0'),
-        'SO-' || n || '-x', 'Bicycle', CASE n WHEN 777 THEN 'lost' ELSE 'delivered' END, 'Ann Weatherby Q' || n,
+    SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - (:rows - n) * 600000::bigint), 12, '0')
+        || '70008000' || lpad(n::text, 12, '0'))::uuid, :owner, 'C' || lpad(n::text, 12, '0'),
+        'SO-' || n || '-x', 'Bicycle',
+        CASE WHEN n = 777 THEN 'lost' WHEN n % 400 = 0 THEN 'cancelled' ELSE 'delivered' END, 'Ann Weatherby Q' || n,
         '+4420' || (n * 7919) % 100000000, 'en', '{}', '{}', now(), 1, now(), now()
     FROM generate_series(1, :rows) n
+"""
+_READ = """
+    SELECT pg_stat_get_xact_numscans('delivery_search'::regclass) AS table,
+        pg_stat_get_xact_numscans('ix_delivery_search'::regclass) AS index
+"""
+_SEARCH = """
+    INSERT INTO delivery_search SELECT id, owner_id, test,
+        delivery_search_words(tracking_number, reference, recipient_name, recipient_phone) FROM deliveries
 """
 
 
@@ -105,6 +124,14 @@ def test_nobody_finds_what_is_not_theirs(two, people):
     assert found(people.dispatcher(), "smith") == ["chair"]
 
 
+def test_tests_are_found_by_whoever_tests(api, people):
+    sandbox, everybody = sandbox_of(api), sandbox_of(people.admin())
+    api.create(item_name="live", recipient={"name": "Grace Weatherby"})
+    sandbox.create(item_name="test", recipient={"name": "Grace Weatherby"})
+    assert found(api, "weather") == ["live"]
+    assert found(sandbox, "weather") == found(everybody, "weather") == ["test"]
+
+
 def test_a_whole_reference_is_found_alone_on_every_page(api):
     api.create(item_name="alone", reference="order-10")
     for number in range(3):
@@ -141,6 +168,40 @@ def test_an_empty_database_has_no_rows_to_back_up(sqlite_template):
     assert {name for name, count in tables.items() if count} == {"alembic_version"}
 
 
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Call it with so many seconds for whatever is made next to be made then."""
+    ids = iter(range(1, 1_000_000))
+    moment = [0.0]
+    new_id = lambda: UUID(int=(int((time.time() + moment[0]) * 1000) << 80) | (7 << 76) | (2 << 62) | next(ids))  # noqa: E731
+    monkeypatch.setattr(creating, "new_id", new_id)
+    return lambda seconds: moment.__setitem__(0, seconds)
+
+
+@pytest.mark.parametrize("newest", [0, 40 * DAY], ids=["now", "a wrong clock"])
+def test_pages_go_on_from_the_newest_to_the_oldest_wherever_they_were_made(api, at, newest):
+    """Of some hours, weeks and years, with strangers' and others of one's own between, and one of the future."""
+    stranger = People(api.app).customer()
+    ages = [newest, 0, -60, -3600, -7 * 3600, -11 * 3600, -2 * DAY, -11 * DAY, -30 * DAY, -400 * DAY, -20_000 * DAY]
+    for age in ages:
+        at(age)
+        api.create(item_name=str(age), recipient={"name": "Grace Weatherby"})
+        api.create(item_name="other", recipient={"name": "Grant Weathers"})
+        stranger.create(item_name="strange", recipient={"name": "Grace Weatherby"})
+    for who in (api, People(api.app).admin()):
+        seen, cursor = [], None
+        while True:
+            page = who.get("/api/deliveries", query_string={"q": "eatherby grace", "limit": 3, "cursor": cursor}).json
+            seen += [item["item_name"] for item in page["items"] if item["item_name"] != "strange"]
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
+        assert seen == [str(age) for age in ages]
+
+
 @pytest.fixture
 def many(people, app, postgres_template):
     """A list's plans on many rows of one owner; the database is left small again."""
@@ -150,10 +211,11 @@ def many(people, app, postgres_template):
     with app.app_context(), db.engine.begin() as writing:
         writing.execute(text("SET LOCAL session_replication_role = replica"))
         writing.execute(text(_MANY), {"owner": owner, "rows": ROWS})
-    connection.execute("VACUUM ANALYZE deliveries")
+        writing.execute(text(_SEARCH))
+    connection.execute("VACUUM ANALYZE deliveries, delivery_search")
     yield lambda query: _plan(app, admin, query.format(owner=owner, stranger=admin.user_id))
-    connection.execute("TRUNCATE deliveries CASCADE")
-    connection.execute("VACUUM ANALYZE deliveries")
+    connection.execute("TRUNCATE deliveries, delivery_search CASCADE")
+    connection.execute("VACUUM ANALYZE deliveries, delivery_search")
 
 
 def _plan(app, admin, query):
@@ -171,13 +233,19 @@ def _plan(app, admin, query):
         assert response.status_code == 200, response.text
         with engine.connect() as connection:
             plans = [connection.exec_driver_sql(f"EXPLAIN {one}", given).scalars().all() for one, given in ran]
+        with db.engine.connect() as connection:  # what a function reads stands in no plan
+            before = connection.execute(text(_READ)).one()
+            for one, given in ran:
+                connection.exec_driver_sql(one, given)
+            after = connection.execute(text(_READ)).one()
     assert plans
-    return "\n".join(line for plan in plans for line in plan)
+    assert after.table == before.table, query
+    return "\n".join([*(line for plan in plans for line in plan), "ix_delivery_search" * (after.index > before.index)])
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_no_list_reads_the_whole_table(many):
     for query, index in PLANS.items():
         plan = many(query)
-        assert "Seq Scan on deliveries" not in plan, f"{query}\n{plan}"
+        assert "Seq Scan on deliver" not in plan.replace("delivery_tags", ""), f"{query}\n{plan}"
         assert index in plan, f"{query}\n{plan}"
