@@ -1,9 +1,17 @@
 """PostgreSQL's restarts: whoever asks next gets an answer, from a connection that is new."""
 
-import pytest
+from uuid import UUID
 
+import pytest
+from sqlalchemy import insert
+
+from delivery import clock
+from delivery.database import db
+from delivery.idempotency import IdempotencyKey
 from tests.conftest import close
 from tests.factories import delivery_in
+from tests.servers.waiting import wait_until
+from tests.web.racing import race
 
 # SQLite has no connections to lose.
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -39,3 +47,19 @@ def test_a_connection_that_only_rested_is_kept(app, api, server):
     before = server.execute(f"SELECT pid {OTHERS} ORDER BY pid").fetchall()
     api.create()
     assert server.execute(f"SELECT pid {OTHERS} ORDER BY pid").fetchall() == before
+
+
+def test_a_connection_that_is_lost_while_a_key_waits_for_its_twin_is_a_503(app, api, server):
+    def ask():
+        return api.post("/api/deliveries", json=delivery_in(), headers={"Idempotency-Key": "k"})
+
+    def cut():
+        waiting = f"SELECT pg_terminate_backend(pid) {OTHERS} AND wait_event_type = 'Lock'"
+        wait_until(lambda: server.execute(waiting).fetchall(), what="a key that waits", seconds=5)
+
+    row = {"caller_id": UUID(api.user_id), "key": "k", "fingerprint": b"", "created_at": clock.now()}
+    with app.app_context(), db.engine.connect() as twin:
+        twin.execute(insert(IdempotencyKey).values(row))
+        response, _ = race(ask, cut)
+    assert (response.status_code, response.json["code"]) == (503, "unavailable")
+    assert ask().status_code == 201
