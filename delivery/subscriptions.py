@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from delivery.auth import api_keys, invitations
+from delivery.auth import addresses, api_keys, invitations
 from delivery.auth import messages as auth_messages
 from delivery.auth.events import (
     ApiKeyCreated,
@@ -86,7 +86,7 @@ REACTIONS: Mapping[type, Sequence[Reaction]] = {
     AttemptFailed: [for_each(health.attempt_failed)],
 }
 COMPOSERS: Mapping[str, Composer] = {
-    auth_messages.VERIFY: each(auth_messages.compose_verification),
+    addresses.VERIFY: each(auth_messages.compose_verification),
     auth_messages.TAKEN: each(auth_messages.compose_taken),
     auth_messages.REVOKED: each(auth_messages.compose_notice),
     auth_messages.RESET: each(auth_messages.compose_reset),

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.expression import BindParameter, bindparam
 
 from delivery import audit, clock, events
 from delivery.auth.events import EmailChanged, EmailChangeRequested, VerificationRequested
 from delivery.database import db, delete_some, new_id, now
+from delivery.notifications.queries import followed
 from delivery.tokens import Purpose, invalid_token, read
 from delivery.users.models import FormerEmail, User
 
@@ -22,35 +23,36 @@ FORMER_KEPT_SECONDS = 7 * 24 * 3600
 # With = and no IS NULL: a claim without a nonce finds nobody.
 _OF_EPOCH = (_users.c.id == bindparam("uid"), _users.c.epoch == bindparam("claimed_epoch"), _users.c.active)
 _NONCE: BindParameter[str] = bindparam("nonce")
+VERIFY = "verify_email"
+# After all others: a link from before links said which request they answer.
+_LAST = "f" * 32
 
 
 def request_verification(email: str) -> None:
-    """Have a fresh link sent to an unverified address; older links stop working.
+    """Have a fresh link sent to an unverified address; older links stop working, because a newer message is there.
 
     For any other address the same is written, to nobody: the answer's time does not tell which addresses wait.
     """
-    statement = (
-        update(_users)
-        .where(_users.c.email == email, _users.c.email_verified_at.is_(None), _users.c.active)
-        .values(verify_nonce=secrets.token_hex(16))
-        .returning(_users.c.id)
-    )
-    user_id = db.session.execute(statement).scalar_one_or_none()
-    events.publish(VerificationRequested(user_id or new_id()))
+    waiting = select(_users.c.id).where(_users.c.email == email, _users.c.email_verified_at.is_(None), _users.c.active)
+    somebody = func.coalesce(waiting.scalar_subquery(), literal(new_id()))
+    events.publish(VerificationRequested(db.session.execute(select(somebody)).scalar_one()))
 
 
 def verify(token: str) -> None:
     """Mark the address as verified that a link was sent to.
 
     Raises:
-        Malformed: forged, too old, used, or replaced by a newer link.
+        Malformed: forged, too old, used, or a newer one was asked for.
     """
+    claims = read(Purpose.VERIFY_EMAIL, token)
+    asked = UUID(claims.get("asked", _LAST))
     statement = (
         update(_users)
         .where(*_OF_EPOCH, _users.c.verify_nonce == _NONCE, _users.c.email_verified_at.is_(None))
+        .where(~followed(_users.c.id, VERIFY, asked))
         .values(email_verified_at=clock.now(), verify_nonce=None, version=_users.c.version + 1, updated_at=clock.now())
     )
-    user = db.session.execute(statement.returning(_users.c.id), _claims(Purpose.VERIFY_EMAIL, token)).one_or_none()
+    user = db.session.execute(statement.returning(_users.c.id), _named(claims)).one_or_none()
     if user is None:
         raise invalid_token()
     audit.record("email.verified", object_type="user", object_id=user.id)
@@ -74,7 +76,7 @@ def confirm_change(token: str) -> None:
         Malformed: forged, too old, used, replaced by a newer link, or the address is somebody's meanwhile.
     """
     query = select(_users.c.id, _users.c.email, _users.c.new_email).where(*_OF_EPOCH, _users.c.email_nonce == _NONCE)
-    user = db.session.execute(query.with_for_update(), _claims(Purpose.CHANGE_EMAIL, token)).one_or_none()
+    user = db.session.execute(query.with_for_update(), _named(read(Purpose.CHANGE_EMAIL, token))).one_or_none()
     if user is None:
         raise invalid_token()
     values = {"email": user.new_email, "email_verified_at": clock.now(), "updated_at": clock.now()}
@@ -115,6 +117,5 @@ def purge(limit: int) -> int:
     return delete_some(_former.c.id, _former.c.changed_at < now(plus=-FORMER_KEPT_SECONDS), limit=limit)
 
 
-def _claims(purpose: Purpose, token: str) -> dict[str, Any]:
-    claims = read(purpose, token)
+def _named(claims: dict[str, Any]) -> dict[str, Any]:
     return {"uid": UUID(claims["uid"]), "claimed_epoch": claims["epoch"], "nonce": claims["nonce"]}

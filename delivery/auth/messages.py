@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.sql.expression import bindparam
 
 from delivery import limits
+from delivery.auth.addresses import VERIFY
 from delivery.auth.events import (
     ApiKeyCreated,
     EmailChanged,
@@ -26,6 +27,7 @@ from delivery.database import reader
 from delivery.errors import TooMany
 from delivery.notifications.channels import Letter, Suppress
 from delivery.notifications.held import ClaimedMessage
+from delivery.notifications.queries import newest_to
 from delivery.notifications.rendering import letter
 from delivery.notifications.services import NewMessage
 from delivery.notifications.states import Channel
@@ -33,7 +35,7 @@ from delivery.tokens import Purpose, issue
 from delivery.users.events import AddressTaken, UserRegistered
 from delivery.users.models import FormerEmail, User
 
-VERIFY, TAKEN, REVOKED = "verify_email", "already_registered", "session_revoked"
+TAKEN, REVOKED = "already_registered", "session_revoked"
 RESET, PASSWORD_CHANGED = "reset_password", "password_changed"
 CHANGE_EMAIL, EMAIL_CHANGED = "change_email", "email_changed"
 INVITATION, KEY_CREATED = "invitation", "api_key_created"
@@ -106,12 +108,15 @@ def _message(recipient_id: UUID, template: str, **data: str) -> NewMessage:
 
 
 def compose_verification(message: ClaimedMessage) -> Letter | Suppress:
+    """Send the link that is the newest now: of mails that waited each has it, and so has one that is tried again."""
     user = _recipient(message)
     if user is None or user.email_verified_at is not None:
         return Suppress("nothing_to_verify")
     if _is_one_too_many(message):
         return Suppress("too_many_mails")
-    return _letter(message, user, link=_link_for(Purpose.VERIFY_EMAIL, user, user.verify_nonce))
+    asked = newest_to(user.id, VERIFY) or message.id
+    link = _link_for(Purpose.VERIFY_EMAIL, user, user.verify_nonce, asked=asked.hex)
+    return _letter(message, user, link=link)
 
 
 def compose_taken(message: ClaimedMessage) -> Letter | Suppress:
@@ -205,8 +210,8 @@ _PAGES = {
 }
 
 
-def _link_for(purpose: Purpose, user: Any, nonce: str) -> str:
-    return _link(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce})
+def _link_for(purpose: Purpose, user: Any, nonce: str, **more: str) -> str:
+    return _link(purpose, {"uid": str(user.id), "epoch": user.epoch, "nonce": nonce, **more})
 
 
 def _link(purpose: Purpose, claims: dict[str, Any]) -> str:

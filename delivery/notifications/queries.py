@@ -129,6 +129,21 @@ def _counts(chosen: Filter, also: ColumnElement[bool]) -> dict[tuple[str, str], 
     return {(channel, state): count for channel, state, count in rows}
 
 
+def newest_to(recipient_id: UUID, template: str) -> UUID | None:
+    """Return the newest message of a template to somebody."""
+    newest = _to(recipient_id, template).order_by(_m.id.desc()).limit(1)
+    return reader().execute(newest).scalar_one_or_none()
+
+
+def followed(recipient_id: Any, template: str, message_id: Any) -> ColumnElement[bool]:
+    """Tell, inside another statement, whether somebody has a message of a template after this one."""
+    return _to(recipient_id, template).where(_m.id > message_id).exists()
+
+
+def _to(recipient_id: Any, template: str) -> Select[Any]:
+    return select(_m.id).where(_m.recipient_id == recipient_id, _m.template == template)
+
+
 def message_by_id(message_id: UUID) -> Row[Any] | None:
     """Return one message."""
     return reader().execute(select(_messages).where(_m.id == message_id)).one_or_none()

@@ -44,9 +44,10 @@ class User(Base):
     # Raised by everything that must end all sessions and links at once.
     epoch: Mapped[int] = mapped_column(default=1)
     email_verified_at: Mapped[datetime | None] = mapped_column(UTC)
-    # Replaced by each request for a verification link, so that only the newest one works.
+    # In each verification link until one is used; of several the one works that answers the newest request.
     verify_nonce: Mapped[str | None] = mapped_column(String(32))
-    # Likewise for a new password, and for a new address, which is somebody else's until its link comes back.
+    # Replaced by each request, so that only the newest link works: for a new password, and for a new address, which is
+    # somebody else's until its link comes back.
     reset_nonce: Mapped[str | None] = mapped_column(String(32))
     new_email: Mapped[str | None] = mapped_column(String(254))
     email_nonce: Mapped[str | None] = mapped_column(String(32))

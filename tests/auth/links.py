@@ -5,7 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import select, update
 
+from delivery.auth.addresses import VERIFY
 from delivery.database import transaction
+from delivery.notifications.queries import newest_to
 from delivery.tokens import Purpose, issue
 from delivery.users.models import User
 
@@ -32,6 +34,8 @@ def link_token(app, email, purpose=Purpose.VERIFY_EMAIL):
         if getattr(user, nonce) is None:
             session.execute(update(User).where(User.email == email).values({nonce: "0" * 32, **more}))
         claims = {"uid": str(user.id), "epoch": user.epoch, "nonce": getattr(user, nonce) or "0" * 32}
+        if purpose is Purpose.VERIFY_EMAIL and (asked := newest_to(user.id, VERIFY)):
+            claims["asked"] = asked.hex
         return issue(purpose, claims)
 
 

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from delivery.auth.schemas import LONGEST_TOKEN
-from delivery.database import db
+from delivery.database import db, transaction
 from delivery.notifications.models import OutboxMessage
 from delivery.tokens import Purpose, issue
 from delivery.users.models import User
@@ -38,6 +38,11 @@ def refused(response):
 def user(app, email=ADDRESS):
     with app.app_context():
         return db.session.execute(select(User).where(User.email == email)).scalar_one()
+
+
+def newest(app):
+    with app.app_context():
+        return db.session.execute(select(OutboxMessage).order_by(OutboxMessage.id.desc()).limit(1)).scalar_one()
 
 
 def test_the_way_from_registration_to_the_first_sign_in(app, client, mailbox):
@@ -215,3 +220,38 @@ def test_a_mail_that_is_no_longer_needed_is_not_sent(app, client, mailbox):
     with app.app_context():
         [row] = db.session.execute(select(OutboxMessage)).scalars()
         assert (row.state, row.error_class) == ("suppressed", "nothing_to_verify")
+
+
+def test_a_mail_that_is_sent_twice_carries_no_dead_link(app, client, mailbox):
+    """Composed again after another was asked for, it has that one's link."""
+    register(client, ADDRESS)
+    [first] = mailbox()
+    client.post("/api/auth/request-verification", json={"email": ADDRESS})
+    with app.app_context(), transaction() as session:
+        session.execute(update(OutboxMessage).values(state="pending", settled_at=None))
+    refused(verify(client, token_of(first)))
+    for letter in mailbox():
+        claims = URLSafeTimedSerializer(app.config["SECRET_KEY"], salt="delivery.verify-email").loads(token_of(letter))
+        assert claims["asked"] == newest(app).id.hex
+    assert verify(client, token_of(letter)).status_code == 204
+
+
+def test_asking_for_a_link_writes_a_message_and_nothing_else(app, client, count_statements):
+    """Neither the answer's time nor what is written tells a waiting address from another."""
+    register(client, ADDRESS)
+    token, written = link_token(app, ADDRESS), []
+    for address in ("nobody@x.example", ADDRESS):
+        with count_statements() as statements:
+            client.post("/api/auth/request-verification", json={"email": address})
+        written.append([one for one in statements if one.startswith(("INSERT", "UPDATE", "DELETE"))])
+    assert written[0] == written[1]
+    assert not [one for one in written[1] if "INTO users" in one or one.startswith("UPDATE users")]
+    refused(verify(client, token))
+
+
+def test_a_link_from_before_links_named_their_request_works(app, client):
+    register(client, ADDRESS)
+    ada = user(app)
+    with app.app_context():
+        token = issue(Purpose.VERIFY_EMAIL, {"uid": str(ada.id), "epoch": ada.epoch, "nonce": ada.verify_nonce})
+    assert verify(client, token).status_code == 204
