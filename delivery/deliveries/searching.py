@@ -25,10 +25,11 @@ _FOUND = text(
     " WHERE delivery_search_grams(delivery_id, owner_id, test, words) @@ delivery_search_query(CAST(:sought AS text[]))"
     " AND CASE WHEN words ~* ALL (CAST(:patterns AS text[])) THEN true ELSE false END)"
 )
+# As an array it is read once; a plan may call for the rows of an IN again and again.
 _NEWEST = text(
-    "deliveries.id IN (SELECT delivery_search_newest(delivery_search_query(CAST(:sought AS text[])),"
+    "deliveries.id = ANY (ARRAY(SELECT delivery_search_newest(delivery_search_query(CAST(:sought AS text[])),"
     " CAST(:patterns AS text[]), CAST(:whose AS uuid), CAST(:courier AS uuid), :tests, CAST(:before AS uuid),"
-    " CAST(:limit AS integer)))"
+    " CAST(:limit AS integer))))"
 )
 _MATCHING = text(
     "deliveries.id IN (SELECT delivery_id FROM delivery_search_rows WHERE number IN"

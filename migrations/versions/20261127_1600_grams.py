@@ -139,7 +139,7 @@ FUNCTIONS = (
     """,
     """
     CREATE OR REPLACE FUNCTION delivery_search_words(VARIADIC texts text[])
-    RETURNS text LANGUAGE sql STABLE AS $$ SELECT ' ' || lower(array_to_string(texts, ' ')) $$
+    RETURNS text LANGUAGE sql STABLE AS $$ SELECT ' ' || lower(array_to_string(texts, '  ')) $$
     """,
     """
     CREATE OR REPLACE FUNCTION delivery_search_added() RETURNS trigger LANGUAGE plpgsql AS $$

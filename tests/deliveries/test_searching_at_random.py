@@ -1,0 +1,127 @@
+"""Search against its rule in plain words: what it finds, and in which order, is what reading all rows finds."""
+
+import random
+import time
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from delivery.database import db
+from delivery.deliveries import creating, searching
+from delivery.deliveries.models import Delivery
+from tests.factories import delivery_in
+
+NAMES = [
+    "Ann",
+    "Anna",
+    "Annabel",
+    "O'Brien",
+    "McCoffey",
+    "Coffey",
+    "Zoë",
+    "Łukasz",
+    "李",
+    "de",
+    "la",
+    "D'Arc",
+    "x\\y",
+    "a%b",
+    "c_d",
+    "~~~",
+]
+REFERENCES = ["SO-1", "SO-12", "so-123-a", "2026-0815", "AB 12 34 567", "it's", "^ann", "@owner", "23:1"]
+PHONES = ["+442079460123", "+33142685300", "+493012345678"]
+AGES = [-3 * 24, 0, 0.1, 1, 2, 5, 9, 20, 70, 300, 700, 9_000]  # hours; one clock goes wrong
+
+
+TIMES = 150
+
+
+@pytest.fixture
+def chance():
+    return random.Random(7)
+
+
+@pytest.fixture
+def who_sees(app, people, monkeypatch, chance):
+    """Whoever may search, each with what they see, the newest first."""
+
+    def new_id():
+        milliseconds = int((time.time() - chance.choice(AGES) * 3600) * 1000)
+        return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | chance.getrandbits(60))
+
+    monkeypatch.setattr(creating, "new_id", new_id)
+    owners = [people.customer(), people.customer()]
+    everybody = [*owners, people.admin(), people.courier()]
+    for owner in owners:
+        references = [*REFERENCES, *(f"R-{chance.randrange(10**6)}" for _ in range(60)), *[None] * 20]
+        made = owner.post("/api/deliveries/bulk", json={"items": [_body(chance, one) for one in references]})
+        assert made.json["created"] == len(references), made.text
+    with app.app_context(), db.engine.begin() as connection:
+        mine = update(Delivery.__table__).where(Delivery.item_name.contains("0"))
+        connection.execute(mine.values(courier_id=UUID(str(everybody[-1].user_id))))
+    return [(who, list(_pages(who, limit=100))) for who in everybody]
+
+
+def _body(chance, reference):
+    recipient = {"name": " ".join(chance.choices(NAMES, k=chance.randint(1, 3))), "email": "a@home.example"}
+    if chance.random() < 0.7:
+        recipient["phone"] = chance.choice(PHONES)
+    body = delivery_in(recipient=recipient, item_name=f"number {chance.randrange(100)}")
+    return {**body, "reference": reference} if reference else body
+
+
+def _pages(who, **asked):
+    cursor = None
+    while True:
+        page = who.get("/api/deliveries", query_string={**asked, **({"cursor": cursor} if cursor else {})})
+        assert page.status_code == 200, page.text
+        yield from page.json["items"]
+        cursor = page.json["next_cursor"]
+        if not cursor:
+            return
+
+
+def _texts(row):
+    return [text for text in (row["tracking_number"], row["reference"], *_recipient(row)) if text]
+
+
+def _recipient(row):
+    return row["recipient"]["name"], row["recipient"].get("phone")
+
+
+def _is_found(row, q):
+    """Each word in one of the texts, short ones where a word of it begins."""
+    texts = [f" {text.lower()}" for text in _texts(row)]
+    return all(
+        any((f" {way}" if len(way) < 3 else way).lower() in text for way in word for text in texts)
+        for word in searching.words_of(q)
+    )
+
+
+def _questions(chance, rows):
+    """Parts of what is there, from one place to another, and now and then two of them, or with a letter changed."""
+    for _ in range(TIMES):
+        parts = []
+        for _ in range(chance.choice([1, 1, 1, 2, 3])):
+            whole = chance.choice(_texts(chance.choice(rows)))
+            begin = chance.randrange(len(whole))
+            part = whole[begin : begin + chance.choice([1, 2, 3, 3, 4, 5, 7, 20])]
+            parts.append(part.swapcase() if chance.random() < 0.3 else part)
+        yield " ".join(parts)
+
+
+def test_whatever_is_asked_for_is_found_and_nothing_else(who_sees, chance):
+    asked = 0
+    for who, rows in who_sees:
+        assert len(rows) > 10
+        for q in _questions(chance, rows):
+            if not q.strip() or not searching.words_of(q):
+                continue
+            whole = [row for row in rows if searching.whole(q) and q in {row["tracking_number"], row["reference"]}]
+            expected = whole or [row for row in rows if _is_found(row, q)]
+            found = list(_pages(who, q=q, limit=min(100, 1 + len(expected) // chance.choice([1, 2, 3]))))
+            assert [row["id"] for row in found] == [row["id"] for row in expected], q
+            asked += 1
+    assert asked > 2 * TIMES
