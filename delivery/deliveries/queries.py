@@ -64,8 +64,9 @@ def _tags_of(delivery_id: InstrumentedAttribute[UUID]) -> ScalarSelect[list[str]
 
 # What an answer shows; `deleted_at` is for access.py.
 COLUMNS: tuple[ColumnElement[Any], ...] = (*Delivery.__table__.columns, _tags_of(Delivery.id).label("tags"))
-DELIVERY_BY_ID = select(*COLUMNS).where(Delivery.id == bindparam("id"))
-_BY_IDS = select(*COLUMNS).where(Delivery.id.in_(bindparam("ids", expanding=True)))
+_DELIVERIES = select(*COLUMNS)
+DELIVERY_BY_ID = _DELIVERIES.where(Delivery.id == bindparam("id"))
+_BY_IDS = _DELIVERIES.where(Delivery.id.in_(bindparam("ids", expanding=True)))
 # Read by the statement that writes a delivery: what its owner wants to hear of costs a probe, no statement of its own.
 # A literal: SQLAlchemy correlates what UPDATE returns, but not what INSERT returns.
 OWNER_SWITCHES = (
@@ -74,7 +75,6 @@ OWNER_SWITCHES = (
     .scalar_subquery()
     .label("owner_switches")
 )
-_DELIVERIES = select(*COLUMNS)
 _ALIVE = Delivery.deleted_at.is_(None)
 _NEWEST_FIRST = "-created_at"
 SORTS = {
@@ -144,8 +144,7 @@ def _meant(name: str, value: object) -> str:
 
 def _whole(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any]) -> Sequence[Row[Any]] | None:
     """Return what has `q` as its whole number or reference, by indexes that are flat at any size; None: nothing has."""
-    whole = searching.whole(q)
-    if whole is None:
+    if not (whole := searching.whole(q)):
         return None
     found = replica.rows(page(whole=True), asked | whole)
     # Past its last page there are none left, which is not as if there had been none.
@@ -298,5 +297,4 @@ def by_ids(ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
 def by_number(number: str) -> UUID | None:
     """Return the id of the delivery with this tracking number."""
     query = select(Delivery.id).where(Delivery.tracking_number == number.upper().replace("-", ""))
-    found: UUID | None = reader().execute(query).scalar_one_or_none()
-    return found
+    return reader().execute(query).scalar_one_or_none()
