@@ -16,6 +16,7 @@ from tests.conftest import close, settings
 from tests.factories import People
 from tests.servers.waiting import wait_until
 
+MIGRATION = "migrations.versions.20261127_1600_grams"
 BEFORE, SEARCH = "c07f4d9be3a6", "4e9a7c1d05b8"
 
 
@@ -84,12 +85,49 @@ def test_a_migration_that_was_broken_off_is_finished_by_the_next(app, owner, url
     assert found(customer, "weather") == ["lamp"]
 
 
+@pytest.mark.parametrize("made", range(4))
+def test_what_happens_between_one_trigger_and_the_next_is_not_lost(app, owner, made):
+    """Each comes by a transaction of its own, and may have to wait for the next."""
+    migration = importlib.import_module(MIGRATION)
+    customer = People(app).customer()
+    renamed, gone = (customer.create(item_name=name, recipient={"name": "Ann Weatherby"}) for name in ("lamp", "chair"))
+    owner.execute(
+        "CREATE TABLE delivery_search (delivery_id uuid PRIMARY KEY, owner_id uuid, test boolean, words text)"
+    )
+    for statement in (*migration.FUNCTIONS, *migration.TRIGGERS[:made]):
+        owner.execute(statement)
+    late = customer.create(item_name="late", recipient={"name": "Ann Weatherby"})
+    for one in (renamed, late):
+        changed = customer.patch(
+            f"/api/deliveries/{one['id']}", json={"recipient": {"name": "Ann Other"}}, headers={"If-Match": '"1"'}
+        )
+        assert changed.status_code == 200, changed.text
+    customer.delete(f"/api/deliveries/{gone['id']}", headers={"If-Match": '"1"'})
+
+    assert run(app, "db", "upgrade").exit_code == 0
+
+    assert found(customer, "weatherby") == []
+    assert found(customer, "other") == ["late", "lamp"]
+    assert owner.execute("SELECT count(*) FROM delivery_search").fetchone() == (2,)
+
+
+def test_rows_are_written_whatever_the_search_path_is(app, owner):
+    """As by pg_restore, which empties it."""
+    run(app, "db", "upgrade", SEARCH)
+    customer = People(app).customer()
+    lamp = customer.create(item_name="lamp", recipient={"name": "Ann Weatherby"})
+    owner.execute("SET search_path = ''")
+    owner.execute("UPDATE public.deliveries SET recipient_name = 'Ann Other' WHERE id = %s", (lamp["id"],))
+    assert found(customer, "other") == ["lamp"]
+    assert found(customer, "weatherby") == []
+
+
 def test_what_is_deleted_while_the_rows_are_written_is_not_found_again(app, owner, url):
     customer = People(app).customer()
     lamp = customer.create(item_name="lamp", recipient={"name": "Łukasz Weatherby"})
     run(app, "db", "upgrade", SEARCH)
     owner.execute("TRUNCATE delivery_search")
-    fill = importlib.import_module("migrations.versions.20261127_1600_grams").FILL
+    fill = importlib.import_module(MIGRATION).FILL
     with psycopg.connect(url.replace("+psycopg", "")) as deleting, ThreadPoolExecutor(1) as pool, app.app_context():
         deleting.execute("UPDATE deliveries SET deleted_at = now() WHERE id = %s", (lamp["id"],))
         engine = db.engine

@@ -127,11 +127,10 @@ def deliveries(
     found = _whole(filters["q"], page, asked)
     if found is not None:
         return found
-    if sort != _NEWEST_FIRST or states or given.keys() - {"owner_id", "courier_id"}:
+    if seen.courier_id or sort != _NEWEST_FIRST or states or given.keys() - {"owner_id"}:
         return _found(filters["q"], page, asked, newest=False)
     asked |= {
         "whose": seen.owner_id or given.get("owner_id"),
-        "courier": seen.courier_id or given.get("courier_id"),
         "tests": seen.test,
         "before": asked.get("after_0"),
     }

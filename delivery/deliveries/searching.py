@@ -23,13 +23,14 @@ _PHONE = re.compile(r"[+(]?[0-9][0-9 ()./-]{4,}")
 _FOUND = text(
     "deliveries.id IN (SELECT delivery_id FROM delivery_search"
     " WHERE delivery_search_grams(delivery_id, owner_id, test, words) @@ delivery_search_query(CAST(:sought AS text[]))"
-    " AND CASE WHEN words ~* ALL (CAST(:patterns AS text[])) THEN true ELSE false END)"
+    " AND CASE WHEN words ~ ALL (ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one))"
+    " THEN true ELSE false END)"
 )
 # As an array it is read once; a plan may call for the rows of an IN again and again.
 _NEWEST = text(
     "deliveries.id = ANY (ARRAY(SELECT delivery_search_newest(delivery_search_query(CAST(:sought AS text[])),"
-    " CAST(:patterns AS text[]), CAST(:whose AS uuid), CAST(:courier AS uuid), :tests, CAST(:before AS uuid),"
-    " CAST(:limit AS integer))))"
+    " ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one), CAST(:whose AS uuid), :tests,"
+    " CAST(:before AS uuid), CAST(:limit AS integer))))"
 )
 _MATCHING = text(
     "deliveries.id IN (SELECT delivery_id FROM delivery_search_rows WHERE number IN"
@@ -82,7 +83,7 @@ def _pattern(text: str) -> str:
 
 def _phrase(text: str) -> str:
     """Quote for FTS5; triggers put two blanks before each word, so that its first character has a trigram, too."""
-    begun = text if len(text) >= _TRIGRAM else f"  {text}"
+    begun = (text if len(text) >= _TRIGRAM else f" {text}").replace(" ", "  ")
     return '"{}"'.format(begun.replace('"', '""'))
 
 

@@ -91,10 +91,10 @@ FUNCTIONS = (
     # which no index is read. A page that is full from the newest span reads no further.
     """
     CREATE OR REPLACE FUNCTION delivery_search_newest(
-      sought tsquery, patterns text[], whose uuid, courier uuid, tests boolean, before uuid, most int
+      sought tsquery, patterns text[], whose uuid, tests boolean, before uuid, most int
     )
     RETURNS SETOF uuid LANGUAGE plpgsql STABLE ROWS 20
-    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+    SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
     DECLARE
       newest uuid := coalesce(before, (SELECT delivery_id FROM delivery_search ORDER BY delivery_id DESC LIMIT 1));
       milliseconds bigint := ('x' || translate(left(newest::text, 13), '-', ''))::bit(48)::bigint;
@@ -125,11 +125,9 @@ FUNCTIONS = (
             SELECT s.delivery_id FROM delivery_search s
             WHERE delivery_search_grams(s.delivery_id, s.owner_id, s.test, s.words) @@ within
               AND uuid_ge(s.delivery_id, lowest) AND uuid_lt(s.delivery_id, above) AND s.test = tests
-              AND (whose IS NULL OR s.owner_id = whose) AND s.words ~* ALL (patterns)
-            ORDER BY s.delivery_id DESC OFFSET 0
-          ) one
-          WHERE courier IS NULL OR EXISTS (SELECT FROM deliveries WHERE id = one.delivery_id AND courier_id = courier)
-          ORDER BY one.delivery_id DESC LIMIT most;
+              AND (whose IS NULL OR s.owner_id = whose) AND s.words ~ ALL (patterns)
+            OFFSET 0
+          ) one ORDER BY one.delivery_id DESC LIMIT most;
         GET DIAGNOSTICS found = ROW_COUNT;
         most := most - found;
         EXIT WHEN most <= 0;
@@ -142,7 +140,8 @@ FUNCTIONS = (
     RETURNS text LANGUAGE sql STABLE AS $$ SELECT ' ' || lower(array_to_string(texts, '  ')) $$
     """,
     """
-    CREATE OR REPLACE FUNCTION delivery_search_added() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION delivery_search_added()
+    RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
       INSERT INTO delivery_search
       SELECT id, owner_id, test, delivery_search_words(tracking_number, reference, recipient_name, recipient_phone)
@@ -151,7 +150,8 @@ FUNCTIONS = (
     END $$
     """,
     """
-    CREATE OR REPLACE FUNCTION delivery_search_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION delivery_search_changed()
+    RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
       DELETE FROM delivery_search WHERE delivery_id = OLD.id;
       IF TG_OP = 'UPDATE' AND NEW.deleted_at IS NULL THEN
@@ -162,10 +162,11 @@ FUNCTIONS = (
     END $$
     """,
 )
+# In this order: once a row is there, nothing happens to its delivery without it.
 TRIGGERS = (
     """
-    CREATE OR REPLACE TRIGGER deliveries_search_added AFTER INSERT ON deliveries
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION delivery_search_added()
+    CREATE OR REPLACE TRIGGER deliveries_search_gone
+    AFTER DELETE ON deliveries FOR EACH ROW EXECUTE FUNCTION delivery_search_changed()
     """,
     """
     CREATE OR REPLACE TRIGGER deliveries_search_changed
@@ -173,14 +174,14 @@ TRIGGERS = (
     EXECUTE FUNCTION delivery_search_changed()
     """,
     """
-    CREATE OR REPLACE TRIGGER deliveries_search_gone
-    AFTER DELETE ON deliveries FOR EACH ROW EXECUTE FUNCTION delivery_search_changed()
+    CREATE OR REPLACE TRIGGER deliveries_search_added AFTER INSERT ON deliveries
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION delivery_search_added()
     """,
 )
 # Locked, so that nobody renames or deletes between the reading and the writing.
 FILL = sa.text("""
     WITH batch AS (
-      SELECT * FROM deliveries WHERE id > :after AND deleted_at IS NULL ORDER BY id LIMIT 5000 FOR SHARE
+      SELECT * FROM deliveries WHERE id > :after AND deleted_at IS NULL ORDER BY id LIMIT 500 FOR SHARE
     ), written AS (
       INSERT INTO delivery_search
       SELECT id, owner_id, test, delivery_search_words(tracking_number, reference, recipient_name, recipient_phone)
