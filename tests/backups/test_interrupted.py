@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from delivery.database import db
 from scripts.backups import places, postgresql, sqlite
@@ -26,7 +26,7 @@ def setting(site, database):
 
 
 def asked(site, query, **values):
-    engine = create_engine(site.url)
+    engine = create_engine(make_url(site.url).set(database="postgres"))  # a restore ends who is connected to its own
     try:
         with engine.connect() as connection:
             return connection.execute(text(query), values).scalars().all()
