@@ -165,9 +165,7 @@ def _compare(who, query, sizes, *, times):
     found = [size.ask(who, query)[1] for size in sizes]
     ratio = _measure(who, query, sizes, times=times)
     if len(set(found)) > 1:
-        ratio = _measure(
-            who, "&".join([*([query] if query else []), f"limit={max(1, min(found))}"]), sizes, times=times
-        )
+        ratio = _measure(who, f"{query}&limit={max(1, min(found))}", sizes, times=times)
     return ratio
 
 

@@ -4,6 +4,7 @@ from faker import Faker
 from sqlalchemy import text
 
 from delivery.database import db
+from tests.conftest import SEARCHED
 
 _NAMES = 8_000
 
@@ -41,10 +42,6 @@ ORDER BY n
 _TAGS = text("""
 INSERT INTO delivery_tags SELECT id, md5('fragile')::uuid FROM deliveries WHERE item_name LIKE '%3'
 """)
-_SEARCH = text("""
-INSERT INTO delivery_search SELECT id, owner_id, test,
-    delivery_search_words(tracking_number, reference, recipient_name, recipient_phone) FROM deliveries ORDER BY id
-""")
 # No trigger and no key is asked: the rows are what they would let through, but for their history.
 _QUIETLY = """
 SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '512MB'
@@ -69,7 +66,7 @@ def fill(rows, ids):
         # To build it anew takes a third of the time.
         (search,) = connection.exec_driver_sql("SELECT pg_get_indexdef('ix_delivery_search'::regclass)").one()
         connection.exec_driver_sql("DROP INDEX ix_delivery_search")
-        connection.execute(_SEARCH)
+        connection.exec_driver_sql(SEARCHED)
         connection.exec_driver_sql(search)
         connection.exec_driver_sql("INSERT INTO tags (id, name) VALUES (md5('fragile')::uuid, 'fragile')")
         connection.execute(_TAGS)

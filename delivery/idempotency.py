@@ -31,7 +31,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,7 +39,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, db, now, transaction
+from delivery.database import UTC, Base, Json, db, now, transaction, upsert
 from delivery.errors import Conflict, Invalid, Malformed, Unavailable
 from delivery.web import caller, dump_json
 from delivery.web.documented import takes_header
@@ -85,13 +85,7 @@ def _sqlite_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str
     return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
 
 
-# Every keyed request runs both. The headers are JSON already.
-_CLAIM = {
-    name: insert(_table)
-    .values({one: bindparam(one) for one in ("caller_id", "key", "fingerprint", "created_at")})
-    .on_conflict_do_nothing()
-    for name, insert in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
-}
+# Every keyed request runs this and _claim(). The headers are JSON already.
 _SAVE = (
     update(_table)
     .where(_table.c.caller_id == bindparam("of_caller"), _table.c.key == bindparam("of_key"))
@@ -101,6 +95,13 @@ _SAVE = (
         body=bindparam("body"),
     )
 )
+
+
+@cache
+def _claim(_backend: str) -> Any:
+    """Build the statement that writes a key down where there is none yet; each database has its own words for it."""
+    named: dict[str, Any] = {name: bindparam(name) for name in ("caller_id", "key", "fingerprint", "created_at")}
+    return upsert(_table).values(named).on_conflict_do_nothing()
 
 
 def _written(connection: Connection, statement: Any, values: dict[str, Any]) -> int:
@@ -213,7 +214,7 @@ def _replay_of(connection: Connection, key: str) -> Response | None:
     """Claim the key, or return the answer that was given under it."""
     values = {"caller_id": caller().id, "key": key, "fingerprint": _fingerprint(), "created_at": clock.now()}
     try:
-        if _written(connection, _CLAIM[connection.dialect.name], values):
+        if _written(connection, _claim(connection.dialect.name), values):
             return None
     except OperationalError as error:
         if not isinstance(error.orig, psycopg.errors.LockNotAvailable):

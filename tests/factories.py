@@ -1,9 +1,11 @@
 """People and deliveries for tests, with sensible defaults."""
 
 import itertools
+from uuid import UUID
 
+from delivery import clock
 from delivery.auth import sessions
-from delivery.database import transaction
+from delivery.database import oldest_id, transaction
 from delivery.users import passwords, services
 from delivery.users.states import Role
 
@@ -19,6 +21,11 @@ def delivery_in(**changes):
         "destination": {"line1": "12 Harbour Street", "city": "Bristol", "country": "GB"},
         **changes,
     }
+
+
+def id_at(seconds, tail):
+    """A UUIDv7 as one made so many seconds from now; `tail` tells those of one millisecond apart."""
+    return UUID(int=oldest_id(clock.now(), minus_seconds=-seconds).int | (7 << 76) | (2 << 62) | tail)
 
 
 class Api:

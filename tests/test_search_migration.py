@@ -85,6 +85,25 @@ def test_a_migration_that_was_broken_off_is_finished_by_the_next(app, owner, url
     assert found(customer, "weather") == ["lamp"]
 
 
+def test_an_index_whose_build_broke_off_is_made_anew(tmp_path, owner, url):
+    app = create_app(settings(tmp_path, DATABASE_URL=url))
+    upgrade(app, revision="6b0e94d1c7f2")
+    with psycopg.connect(url.replace("+psycopg", "")) as writer:
+        writer.execute("LOCK TABLE deliveries IN ROW EXCLUSIVE MODE")  # a build waits for whoever may be writing
+        owner.execute("SET statement_timeout = '100ms'")
+        with pytest.raises(QueryCanceled):
+            owner.execute("CREATE INDEX CONCURRENTLY ix_deliveries_reference ON deliveries (reference)")
+    owner.execute("RESET statement_timeout")
+    query = "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'deliveries'::regclass"
+    assert {name for name, whole in owner.execute(query) if not whole} == {"ix_deliveries_reference"}
+
+    assert run(app, "db", "upgrade", "b81d5f27c9e4").exit_code == 0
+
+    assert all(dict(owner.execute(query).fetchall()).values())
+    assert owner.execute("SELECT version_num FROM alembic_version").fetchone() == ("b81d5f27c9e4",)
+    close(app)
+
+
 @pytest.mark.parametrize("made", range(4))
 def test_what_happens_between_one_trigger_and_the_next_is_not_lost(app, owner, made):
     """Each comes by a transaction of its own, and may have to wait for the next."""

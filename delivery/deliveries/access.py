@@ -66,8 +66,8 @@ def seen_by(caller: Caller) -> Seen:
         condition=visible_to(caller),
         caller_id=caller.id,
         owner_id=caller.id if caller.role == Role.CUSTOMER else None,
-        courier_id=caller.id if caller.role == Role.COURIER else None,
         test=caller.test,
+        by_owner=caller.role != Role.COURIER,
     )
 
 

@@ -91,16 +91,16 @@ class Seen:
 
     Attributes:
         condition: what they meet; its parameter is `caller_id`.
-        owner_id: whose they are, if it says so.
-        courier_id: who brings them, if it says so.
+        owner_id: whose they are; None: not one owner's.
         test: whether they are tests.
+        by_owner: whether these two tell all of it.
     """
 
     condition: ColumnElement[bool]
     caller_id: UUID | None
     owner_id: UUID | None
-    courier_id: UUID | None
     test: bool
+    by_owner: bool
 
 
 def deliveries(
@@ -127,7 +127,7 @@ def deliveries(
     found = _whole(filters["q"], page, asked)
     if found is not None:
         return found
-    if seen.courier_id or sort != _NEWEST_FIRST or states or given.keys() - {"owner_id"}:
+    if not seen.by_owner or sort != _NEWEST_FIRST or states or given.keys() - {"owner_id"}:
         return _found(filters["q"], page, asked, newest=False)
     asked |= {
         "whose": seen.owner_id or given.get("owner_id"),

@@ -1,8 +1,6 @@
 """Search keeps up with every change, forgets who was erased, and reads no whole table; nor does any other list."""
 
 import sqlite3
-import time
-from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
@@ -11,7 +9,8 @@ from delivery.database import db
 from delivery.deliveries import creating
 from scripts.backups.sqlite import contents
 from tests.auth.keys import sandbox_of
-from tests.factories import People
+from tests.conftest import SEARCHED
+from tests.factories import People, id_at
 from tests.web.answers import wrong
 
 ROWS = 10_000
@@ -53,10 +52,6 @@ _MANY = """
 _READ = """
     SELECT pg_stat_get_xact_numscans('delivery_search'::regclass) AS table,
         pg_stat_get_xact_numscans('ix_delivery_search'::regclass) AS index
-"""
-_SEARCH = """
-    INSERT INTO delivery_search SELECT id, owner_id, test,
-        delivery_search_words(tracking_number, reference, recipient_name, recipient_phone) FROM deliveries
 """
 
 
@@ -176,8 +171,7 @@ def at(monkeypatch):
     """Call it with so many seconds for whatever is made next to be made then."""
     ids = iter(range(1, 1_000_000))
     moment = [0.0]
-    new_id = lambda: UUID(int=(int((time.time() + moment[0]) * 1000) << 80) | (7 << 76) | (2 << 62) | next(ids))  # noqa: E731
-    monkeypatch.setattr(creating, "new_id", new_id)
+    monkeypatch.setattr(creating, "new_id", lambda: id_at(moment[0], next(ids)))
     return lambda seconds: moment.__setitem__(0, seconds)
 
 
@@ -211,7 +205,7 @@ def many(people, app, postgres_template):
     with app.app_context(), db.engine.begin() as writing:
         writing.execute(text("SET LOCAL session_replication_role = replica"))
         writing.execute(text(_MANY), {"owner": owner, "rows": ROWS})
-        writing.execute(text(_SEARCH))
+        writing.execute(text(SEARCHED))
     connection.execute("VACUUM ANALYZE deliveries, delivery_search")
     yield lambda query: _plan(app, admin, query.format(owner=owner, stranger=admin.user_id))
     connection.execute("TRUNCATE deliveries, delivery_search CASCADE")

@@ -1,7 +1,6 @@
 """Search against its rule in plain words: what it finds, and in which order, is what reading all rows finds."""
 
 import random
-import time
 from uuid import UUID
 
 import pytest
@@ -10,7 +9,7 @@ from sqlalchemy import update
 from delivery.database import db
 from delivery.deliveries import creating, searching
 from delivery.deliveries.models import Delivery
-from tests.factories import delivery_in
+from tests.factories import delivery_in, id_at
 
 NAMES = [
     "Ann",
@@ -59,10 +58,7 @@ def chance():
 def who_sees(app, people, monkeypatch, chance):
     """Whoever may search, each with what they see, the newest first."""
 
-    def new_id():
-        milliseconds = int((time.time() - chance.choice(AGES) * 3600) * 1000)
-        return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | chance.getrandbits(60))
-
+    new_id = lambda: id_at(-chance.choice(AGES) * 3600, chance.getrandbits(60))  # noqa: E731
     monkeypatch.setattr(creating, "new_id", new_id)
     owners = [people.customer(), people.customer()]
     everybody = [*owners, people.admin(), people.courier()]
