@@ -1,8 +1,9 @@
 """The one transaction of a changing request, and the saved answer that makes it safe to repeat.
 
-IETF draft-ietf-httpapi-idempotency-key-header: the key's row is written first, in the same transaction as the
-change. A twin that runs at the same time waits for it, so one effect is all there ever is, and a crash leaves no
-key behind.
+IETF draft-ietf-httpapi-idempotency-key-header. What was answered under a key is read with who asks; when there is
+nothing yet, key and answer are written last, in the same transaction as the change. Of twins that run at the same time
+one can write the key: the others undo what they did, and give its answer. So one effect is all there ever is, and a
+crash leaves no key behind.
 """
 
 import hashlib
@@ -22,7 +23,10 @@ from sqlalchemy import (
     Connection,
     Integer,
     LargeBinary,
+    Row,
+    Select,
     String,
+    and_,
     bindparam,
     delete,
     literal,
@@ -32,15 +36,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, db, now, transaction, upsert
-from delivery.errors import Conflict, Invalid, Malformed, Unavailable
+from delivery.database import UTC, Base, Json, db, now, reader, transaction, upsert
+from delivery.errors import AppError, Conflict, Invalid, Malformed, Unavailable
 from delivery.web import caller, dump_json
 from delivery.web.documented import takes_header
 
@@ -85,38 +89,40 @@ def _sqlite_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str
     return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
 
 
-# Every keyed request runs this and _claim(). The headers are JSON already.
-_SAVE = (
-    update(_table)
-    .where(_table.c.caller_id == bindparam("of_caller"), _table.c.key == bindparam("of_key"))
-    .values(
-        status=bindparam("status"),
-        headers=bindparam("headers", type_=String().with_variant(postgresql.JSONB(), "postgresql")),
-        body=bindparam("body"),
-    )
-)
+_VALUES: dict[str, Any] = {
+    **{name: bindparam(name) for name in ("caller_id", "key", "fingerprint", "status", "body", "created_at")},
+    "headers": bindparam("headers", type_=String().with_variant(postgresql.JSONB(), "postgresql")),  # JSON already
+}
 
 
-@cache
-def _claim(_backend: str) -> Any:
-    """Build the statement that writes a key down where there is none yet; each database has its own words for it."""
-    named: dict[str, Any] = {name: bindparam(name) for name in ("caller_id", "key", "fingerprint", "created_at")}
-    return upsert(_table).values(named).on_conflict_do_nothing()
+def read_caller(statement: Select[Any], values: dict[str, Any], *, test: bool) -> Row[Any] | None:
+    """Run the statement that reads who asks, by its `id`; and, when they sent a key, whether it was answered before.
 
-
-def _written(connection: Connection, statement: Any, values: dict[str, Any]) -> int:
-    """Run one of these; returns how many rows it wrote.
-
-    psycopg takes the values as they are: to have SQLAlchemy look at each costs as much again as the statement.
+    `test`: they ask by a test key, whose Idempotency-Keys are not those of its owner's live ones.
     """
-    if connection.dialect.name == "sqlite":
-        return connection.execute(statement, values).rowcount
-    return connection.exec_driver_sql(_text(statement), values).rowcount
+    key = _key_sent(test=test)
+    if key is None:
+        return reader().execute(statement, values).one_or_none()
+    row = reader().execute(_with_key(statement), {**values, "idempotency_key": key}).one_or_none()
+    g.idempotency_key, g.answered = key, row is not None and row.answered
+    return row
 
 
 @cache
-def _text(statement: Any) -> str:
-    return str(statement.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+def _with_key(statement: Select[Any]) -> Select[Any]:
+    mine = and_(_table.c.caller_id == statement.selected_columns.id, _table.c.key == bindparam("idempotency_key"))
+    return statement.outerjoin(_table, mine).add_columns(_table.c.key.is_not(None).label("answered"))
+
+
+@cache
+def _insert(_backend: str) -> Any:
+    """Build the statement that writes an answer down where there is none; each database has its own words for it."""
+    return upsert(_table).values(_VALUES).on_conflict_do_nothing()
+
+
+@cache
+def _insert_text() -> str:
+    return str(_insert("postgresql").compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
 
 
 def transactional(view: View) -> View:
@@ -140,12 +146,23 @@ def transactional_with_secret(*members: str) -> Callable[[View], View]:
 def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = _read_key()
-        with transaction() as session:
-            if key is None:
+        key = _key()
+        if key is None:
+            with transaction():
                 return view(*args, **kwargs)
-            connection = session.connection()
-            return _replay_of(connection, key) or _keep(connection, key, view(*args, **kwargs), secret=secret)
+        if g.answered and (replay := _replay(key)):
+            return replay
+        try:
+            with transaction() as session:
+                response: Response = view(*args, **kwargs)
+                _keep(session.connection(), key, response, secret=secret)
+                return response
+        except (AppError, DBAPIError) as error:  # the reason may be that a twin was quicker
+            if replay := _replay(key):
+                return replay
+            if isinstance(getattr(error, "orig", None), psycopg.errors.LockNotAvailable):
+                raise _in_use() from None
+            raise
 
     return heeds_key(wrapper)  # type: ignore[return-value]
 
@@ -187,15 +204,21 @@ def purge(limit: int) -> int:
     return len(db.session.execute(delete(IdempotencyKey).where(mine).returning(IdempotencyKey.key)).all())
 
 
-def _read_key() -> str | None:
-    given = request.headers.get("Idempotency-Key")  # of two, both with a comma between
-    if given is None or g.get("caller") is None:  # nobody's key would be everybody's
+def _key() -> str | None:
+    if g.get("caller") is None or "Idempotency-Key" not in request.headers:  # nobody's key would be everybody's
         return None
-    match = _KEY.fullmatch(given)
-    if not match:
+    key: str | None = g.get("idempotency_key")
+    if key is None:
         raise Malformed("Idempotency-Key must be one value of 1 to 255 characters of A-Z a-z 0-9 _ . : -")
-    # A test key's are not those of its owner's live keys; no other has this form.
-    return f"test/{hashlib.sha256(match[2].encode()).hexdigest()}" if caller().test else match[2]
+    return key
+
+
+def _key_sent(*, test: bool) -> str | None:
+    match = _KEY.fullmatch(request.headers.get("Idempotency-Key", ""))  # of two, both with a comma between
+    if match is None:
+        return None
+    # No key that is sent has this form.
+    return f"test/{hashlib.sha256(match[2].encode()).hexdigest()}" if test else match[2]
 
 
 def _fingerprint() -> bytes:
@@ -205,42 +228,65 @@ def _fingerprint() -> bytes:
     """
     query = "&".join(sorted(request.query_string.decode("latin-1").split("&")))
     head = f"{request.method}\n{request.path}\n{query}\n{request.mimetype}"
-    secret = current_app.config["SECRET_KEY"].encode()
     body = g.get("body_digest") or request.get_data(cache=True)  # what was too large to hold says itself what it was
-    return hmac.digest(secret, head.encode() + b"\n" + body, "sha256")
+    made = _hmac(current_app.config["SECRET_KEY"].encode()).copy()
+    made.update(head.encode() + b"\n" + body)
+    return made.digest()
 
 
-def _replay_of(connection: Connection, key: str) -> Response | None:
-    """Claim the key, or return the answer that was given under it."""
-    values = {"caller_id": caller().id, "key": key, "fingerprint": _fingerprint(), "created_at": clock.now()}
-    try:
-        if _written(connection, _claim(connection.dialect.name), values):
-            return None
-    except OperationalError as error:
-        if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
-            raise
-        raise Conflict(
-            "A request with this Idempotency-Key is still running.", code="key_in_use", headers={"Retry-After": "1"}
-        ) from None
-    saved = connection.execute(
-        select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body).where(
-            IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key
-        )
-    ).one_or_none()
+@cache
+def _hmac(secret: bytes) -> hmac.HMAC:
+    """Make the beginning of every fingerprint once: to look the algorithm up takes longer than to hash a body."""
+    return hmac.new(secret, digestmod="sha256")
+
+
+def _in_use() -> Conflict:
+    """Build the answer to whoever has waited for a lock in vain: a twin holds it, or somebody who changes the same."""
+    detail = "A request with this Idempotency-Key, or another one that changes the same, is still running."
+    return Conflict(detail, code="key_in_use", headers={"Retry-After": "1"})
+
+
+def _replay(key: str) -> Response | None:
+    """Return the answer that was given under a key; None when there is none."""
+    mine = (IdempotencyKey.caller_id == caller().id, IdempotencyKey.key == key)
+    answer = (IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body)
+    saved = reader().execute(select(*answer).where(*mine)).one_or_none()
     if saved is None:
-        raise Unavailable("The key ran out at this moment; try again.")
-    if saved.fingerprint != values["fingerprint"]:
+        return None
+    if saved.fingerprint != _fingerprint():
         raise Invalid("This Idempotency-Key was used for another request.", code="key_reused")
     if saved.body is None:
         raise Conflict("This was done; its answer has been erased since.", code="answer_erased")
     return Response(saved.body, saved.status, headers={**saved.headers, "Idempotent-Replayed": "true"})
 
 
-def _keep(connection: Connection, key: str, response: Response, *, secret: tuple[str, ...]) -> Response:
+def _keep(connection: Connection, key: str, response: Response, *, secret: tuple[str, ...]) -> None:
+    """Write an answer down under its key.
+
+    Raises:
+        Unavailable: another answer was, meanwhile; who asks for it finds it, if it has not run out since.
+    """
     body = response.get_data()
     if secret:
         body = dump_json({**orjson.loads(body), **dict.fromkeys(secret)})
-    headers = dump_json({name: value for name, value in response.headers if name in _KEPT_HEADERS}).decode()
-    answered = {"status": response.status_code, "headers": headers, "body": body}
-    _written(connection, _SAVE, {"of_caller": caller().id, "of_key": key, **answered})
-    return response
+    values = {
+        "caller_id": caller().id,
+        "key": key,
+        "fingerprint": _fingerprint(),
+        "status": response.status_code,
+        "headers": dump_json({name: value for name, value in response.headers if name in _KEPT_HEADERS}).decode(),
+        "body": body,
+        "created_at": clock.now(),
+    }
+    if not _written(connection, values):
+        raise Unavailable("The key ran out at this moment; try again.")
+
+
+def _written(connection: Connection, values: dict[str, Any]) -> int:
+    """Write a row where there is none; returns how many that were.
+
+    psycopg takes the values as they are: to have SQLAlchemy look at each costs as much again as the statement.
+    """
+    if connection.dialect.name == "sqlite":
+        return connection.execute(_insert("sqlite"), values).rowcount
+    return connection.exec_driver_sql(_insert_text(), values).rowcount

@@ -21,6 +21,7 @@ from delivery.auth.models import AuthSession, Invitation
 from delivery.auth.queries import KEY_BY_ID, UNENDED
 from delivery.database import now, reader
 from delivery.errors import NotFound, Unauthorized
+from delivery.idempotency import read_caller
 from delivery.users.access import parts_of
 from delivery.users.models import User
 from delivery.users.states import Part
@@ -29,7 +30,7 @@ from delivery.web import Caller
 TYPE = "at+jwt"  # RFC 9068, 2.1; a token of another type is not one of ours (RFC 8725, 3.11)
 _CHALLENGE = 'Bearer error="invalid_token"'
 # A token is as alive as its session, its user and its user's epoch: one read decides.
-_ALIVE = (
+_ALIVE: Any = (
     select(User.id, User.role, User.epoch)
     .join(AuthSession, AuthSession.user_id == User.id)
     .where(
@@ -66,7 +67,7 @@ def _by_session(token: str) -> Caller | None:
     session_id, epoch, expires = _verified(token, current_app.config["JWT_SECRET_KEY"])
     if expires <= clock.now().timestamp():
         return None
-    row = reader().execute(_ALIVE, {"session_id": session_id}).one_or_none()
+    row = read_caller(_ALIVE, {"session_id": session_id}, test=False)
     if row is None or row.epoch != epoch:
         return None
     return Caller(id=row.id, role=row.role, session_id=session_id)

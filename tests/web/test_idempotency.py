@@ -189,3 +189,14 @@ def test_a_bulk_of_which_all_is_refused_is_kept(api):
     first, again = (api.post("/api/deliveries/bulk", json=bulk, headers=keyed("k")) for _ in "12")
     assert (first.status_code, first.json["refused"]) == (200, 1)
     assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_key_costs_one_statement_and_a_repeat_two(api, count_statements):
+    """Whether there is an answer is read with who asks; the answer is read and written by a statement each."""
+    statements = {}
+    for name, headers in (("bare", {}), ("keyed", keyed("k")), ("again", keyed("k"))):
+        with count_statements() as seen:
+            assert api.post("/api/deliveries", json=delivery_in(), headers=headers).status_code == 201
+        statements[name] = [one for one in seen if not one.startswith("BEGIN")]
+    assert len(statements["keyed"]) == len(statements["bare"]) + 1
+    assert len(statements["again"]) == 2
