@@ -71,12 +71,22 @@ class Line(fields.String):
     _refused = _CONTROL
 
     def __init__(self, longest: int, *, shortest: int = 1, **options: Any) -> None:
-        self._length = validate.Length(min=shortest, max=longest)
+        more = options.pop("validate", [])
+        self._lengths, self._length = (shortest, longest), validate.Length(min=shortest, max=longest)
+        self._is_plain = not more and type(self)._deserialize is Line._deserialize  # noqa: SLF001  # our own
         text = f"[^{self._refused}]*"
         self._wrong = re.compile(f"[{self._refused}]")
         pattern = rf"^{text}[^\s{self._refused}]{text}$" if shortest else f"^{text}$"
         metadata = {"pattern": pattern, **options.pop("metadata", {})}
-        super().__init__(validate=[self._length, *options.pop("validate", [])], metadata=metadata, **options)
+        super().__init__(validate=[self._length, *more], metadata=metadata, **options)
+
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **options: Any) -> Any:
+        """Take what is right, as nearly all is, in one step; what is wrong with the rest, marshmallow says."""
+        if self._is_plain and type(value) is str and len(value) <= self._lengths[1]:
+            text = value.strip()
+            if len(text) >= self._lengths[0] and not self._wrong.search(text):
+                return text
+        return super().deserialize(value, attr, data, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:
         sent: str = super()._deserialize(value, attr, data, **options)

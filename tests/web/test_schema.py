@@ -1,10 +1,11 @@
 """Our way through a schema's fields finds what marshmallow's finds: the same values, the same errors."""
 
 import pytest
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from delivery.deliveries.schemas import DeliveryIn
-from delivery.web import Schema
+from delivery.users.schemas import Email, Phone
+from delivery.web import Line, Paragraph, Schema
 from tests.factories import delivery_in
 
 
@@ -51,3 +52,49 @@ def test_a_body_loads_as_marshmallow_loads_it(body, schema, options, monkeypatch
         with monkeypatch.context() as patch:
             patch.delattr(Schema, "_deserialize")
             assert ours == loaded(schema(many=many), given, **options)
+
+
+LINES = {
+    "a line": lambda: Line(5),
+    "a line or nothing": lambda: Line(5, shortest=0),
+    "a long enough line": lambda: Line(5, shortest=3),
+    "null or a line": lambda: Line(5, allow_none=True),
+    "no x": lambda: Line(5, validate=[validate.NoneOf(["x"])]),
+    "a paragraph": lambda: Paragraph(5),
+    "an address": Email,
+    "a number": Phone,
+}
+TEXTS = [
+    "",
+    " ",
+    "x",
+    " x ",
+    "ab",
+    "abcde",
+    "abcdef",
+    " abcde",
+    "abcd \n",
+    "\n",
+    "a\nb",
+    "a\x00",
+    "a\u2028",
+    "\u202ea",
+    "\xa0a",
+    "e\u0301",
+]
+OTHERS = [None, 1, True, b"x", [], {}, "a@b.example", "+442079460000", "+44 20 7946 0000\u2028"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_taken_as_marshmallow_takes_it(line, monkeypatch):
+    """A plain one is taken in one step; marshmallow's many find the same."""
+
+    def taken(value):
+        try:
+            return LINES[line]().deserialize(value)
+        except ValidationError as error:
+            return error.messages
+
+    ours = [taken(value) for value in TEXTS + OTHERS]
+    monkeypatch.delattr(Line, "deserialize")
+    assert ours == [taken(value) for value in TEXTS + OTHERS]
