@@ -9,7 +9,7 @@ from tests.conftest import SEARCHED
 _NAMES = 8_000
 
 # A shop has four of ten, a customer a thousand or a fifth, and two thousand others what is left; three of four were
-# assigned; all but the newest and some old ones are over. One every half minute until now.
+# assigned; all but the newest, and some that are late, are over. One every half minute until now.
 _DELIVERIES = text("""
 INSERT INTO deliveries (id, owner_id, courier_id, tracking_number, reference, item_name, status, recipient_name,
     recipient_email, recipient_phone, recipient_locale, destination, package, requirements, window_earliest,
@@ -29,7 +29,8 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
     'r' || n || '@home.example', '+4420' || lpad((('x' || substr(h, 14, 7))::bit(28)::int % 100000000)::text, 8, '0'),
     'en', '{"line1": "12 Harbour Street", "city": "Bristol", "postcode": "BS1 4ST", "country": "GB"}',
     '{"weight_grams": 1200, "pieces": 1}', '{"photo": false, "signature": true, "pin": false}',
-    at + interval '1 day', at + interval '1 day 4 hours', 1, at,
+    CASE WHEN n % 200 > 0 THEN at + interval '1 day' END,
+    at + CASE WHEN n % 200 = 0 THEN interval '10 minutes' ELSE interval '1 day 4 hours' END, 1, at,
     at + (('x' || substr(h, 1, 4))::bit(16)::int * interval '1 s')
 FROM (SELECT n, md5(n::text) AS h, decode(md5(n::text || 'b'), 'hex') AS b,
     now() - (:rows - n) * interval '30 seconds' AS at FROM generate_series(1, :rows) n) made

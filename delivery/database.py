@@ -165,7 +165,9 @@ def reading_engine(app: Flask, url: str) -> Engine | None:
 def _postgresql_options(app: Flask) -> dict[str, Any]:
     """Return how to connect; to PgBouncer without what would stay with a connection that is somebody else's next."""
     milliseconds = 1000 * app.config["DB_STATEMENT_TIMEOUT_SECONDS"]
-    own = {"options": f"-c timezone=UTC -c statement_timeout={milliseconds} -c lock_timeout=2000"}
+    # No workers in parallel: to start them takes longer than they save a request, and others wait for the processors.
+    limits = f"-c statement_timeout={milliseconds} -c lock_timeout=2000 -c max_parallel_workers_per_gather=0"
+    own = {"options": f"-c timezone=UTC {limits}"}
     return {
         "connect_args": {
             "connect_timeout": 3,

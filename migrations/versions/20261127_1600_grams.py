@@ -87,8 +87,9 @@ FUNCTIONS = (
       RETURN array_to_string(queries, ' & ');
     END $$
     """,
+    # The newest hundred as they come, then by their grams those of longer and longer spans, until the page is full.
     # Planned once, without the values, and to read the grams first: what else is asked for stands in functions, by
-    # which no index is read. A page that is full from the newest span reads no further.
+    # which no index is read.
     """
     CREATE OR REPLACE FUNCTION delivery_search_newest(
       sought tsquery, patterns text[], whose uuid, tests boolean, before uuid, most int
@@ -96,16 +97,30 @@ FUNCTIONS = (
     RETURNS SETOF uuid LANGUAGE plpgsql STABLE ROWS 20
     SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
     DECLARE
-      newest uuid := coalesce(before, (SELECT delivery_id FROM delivery_search ORDER BY delivery_id DESC LIMIT 1));
-      milliseconds bigint := ('x' || translate(left(newest::text, 13), '-', ''))::bit(48)::bigint;
       above uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
       lowest uuid;
-      bits int;
+      newest uuid[];
+      matching uuid[];
+      milliseconds bigint;
+      spans int[];
       span bigint;
       within tsquery;
       asked int := most;
       found int;
     BEGIN
+      -- what many have is among them
+      SELECT array_agg(one.delivery_id ORDER BY one.delivery_id DESC), array_agg(one.delivery_id) FILTER (
+        WHERE one.test = tests AND (whose IS NULL OR one.owner_id = whose) AND one.words ~ ALL (patterns)
+      ) INTO newest, matching FROM (
+        SELECT * FROM delivery_search s WHERE s.delivery_id < above ORDER BY s.delivery_id DESC LIMIT 100
+      ) one;
+      RETURN QUERY SELECT one FROM unnest(matching) one ORDER BY one DESC LIMIT most;
+      most := most - coalesce(cardinality(matching), 0);
+      IF most <= 0 OR newest[100] IS NULL THEN
+        RETURN;
+      END IF;
+      above := newest[100];
+      milliseconds := ('x' || translate(left(above::text, 13), '-', ''))::bit(48)::bigint;
       -- a list of a large part of all rows takes longer to read than it saves: that of an owner who has a twentieth
       IF tests OR whose IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_stats
@@ -114,12 +129,17 @@ FUNCTIONS = (
       ) THEN
         sought := sought && quote_literal(CASE WHEN tests THEN '!' ELSE '@' END || coalesce(whose::text, ''))::tsquery;
       END IF;
-      FOREACH bits IN ARRAY ARRAY[23, 27, 31, 48] LOOP
-        CONTINUE WHEN bits = 31 AND most = asked;  -- what some thousands lack, few have
-        span := milliseconds >> bits;
-        lowest := (lpad(to_hex(greatest(span - 1, 0) << bits), 12, '0') || repeat('0', 20))::uuid;
-        within := CASE WHEN bits = 48 THEN sought
-          ELSE sought && format('''%1$s:%2$s'' | ''%1$s:%3$s''', bits, span, span - 1)::tsquery END;
+      -- bits of a span, from which to which before that of the hundredth, and how many times as much as was read before
+      FOREACH spans SLICE 1 IN ARRAY ARRAY[
+        [23, 0, 1, 16], [23, 2, 7, 4], [27, 0, 1, 1000], [31, 0, 1, 1000], [48, 0, 1, 1000]
+      ] LOOP
+        CONTINUE WHEN spans[4] * (asked - most + 1) < most;  -- it has hardly so many times as many
+        CONTINUE WHEN spans[1] = 31 AND most = asked;  -- what some thousands lack, few have
+        span := milliseconds >> spans[1];
+        lowest := (lpad(to_hex(greatest(span - spans[3], 0) << spans[1]), 12, '0') || repeat('0', 20))::uuid;
+        within := CASE WHEN spans[1] = 48 THEN sought ELSE sought && (
+          SELECT string_agg(format('''%s:%s''', spans[1], span - back), ' | ')
+          FROM generate_series(spans[2], spans[3]) back)::tsquery END;
         RETURN QUERY
           SELECT one.delivery_id FROM (
             SELECT s.delivery_id FROM delivery_search s

@@ -63,7 +63,7 @@ def who_sees(app, people, monkeypatch, chance):
     owners = [people.customer(), people.customer()]
     everybody = [*owners, people.admin(), people.courier()]
     for owner in owners:
-        references = [*REFERENCES, *(f"R-{chance.randrange(10**6)}" for _ in range(60)), *[None] * 20]
+        references = [*REFERENCES, *(f"R-{chance.randrange(10**6)}" for _ in range(200)), *[None] * 50]
         made = owner.post("/api/deliveries/bulk", json={"items": [_body(chance, one) for one in references]})
         assert made.json["created"] == len(references), made.text
     with app.app_context(), db.engine.begin() as connection:
