@@ -72,12 +72,3 @@ def test_the_settings_of_the_database_stand_in_for_those_of_the_session(pooled):
             shown.append(session.execute(text("SHOW lock_timeout")).scalar_one())
             shown.append(session.execute(text("SHOW transaction_read_only")).scalar_one())
     assert shown == ["UTC", "15s", "2s", "off"]
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_without_a_pooler_the_session_brings_them(app):
-    named = [setting.split(" = ")[0] for setting in SETTINGS]
-    with app.app_context(), transaction() as session:
-        for connection in (reader(), session):
-            shown = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in named]
-            assert shown == ["UTC", "15s", "2s", "0"]

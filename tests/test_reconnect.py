@@ -1,12 +1,12 @@
-"""PostgreSQL's restarts: whoever asks next gets an answer, from a connection that is new."""
+"""PostgreSQL's connections, and its restarts: whoever asks next gets an answer, from a connection that is new."""
 
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from delivery import clock
-from delivery.database import db
+from delivery.database import db, reader, transaction
 from delivery.idempotency import IdempotencyKey
 from tests.conftest import close
 from tests.factories import delivery_in
@@ -63,3 +63,11 @@ def test_a_connection_that_is_lost_while_a_key_waits_for_its_twin_is_a_503(app, 
         response, _ = race(ask, cut)
     assert (response.status_code, response.json["code"]) == (503, "unavailable")
     assert ask().status_code == 201
+
+
+def test_every_connection_brings_its_settings(app):
+    named = ("timezone", "statement_timeout", "lock_timeout", "max_parallel_workers_per_gather")
+    with app.app_context(), transaction() as session:
+        for connection in (reader(), session):
+            shown = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in named]
+            assert shown == ["UTC", "15s", "2s", "0"]
