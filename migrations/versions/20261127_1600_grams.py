@@ -102,6 +102,7 @@ FUNCTIONS = (
       newest uuid[];
       matching uuid[];
       milliseconds bigint;
+      theirs boolean;
       spans int[];
       span bigint;
       within tsquery;
@@ -122,18 +123,20 @@ FUNCTIONS = (
       above := newest[100];
       milliseconds := ('x' || translate(left(above::text, 13), '-', ''))::bit(48)::bigint;
       -- a list of a large part of all rows takes longer to read than it saves: that of an owner who has a twentieth
-      IF tests OR whose IS NOT NULL AND NOT EXISTS (
+      theirs := tests OR whose IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_stats
         WHERE schemaname = current_schema AND tablename = 'delivery_search' AND attname = 'owner_id'
           AND most_common_freqs[array_position(most_common_vals::text::uuid[], whose)] > 0.05
-      ) THEN
+      );
+      IF theirs THEN
         sought := sought && quote_literal(CASE WHEN tests THEN '!' ELSE '@' END || coalesce(whose::text, ''))::tsquery;
       END IF;
       -- bits of a span, from which to which before that of the hundredth, and how many times as much as was read before
       FOREACH spans SLICE 1 IN ARRAY ARRAY[
-        [23, 0, 1, 16], [23, 2, 7, 4], [27, 0, 1, 1000], [31, 0, 1, 1000], [48, 0, 1, 1000]
+        [23, 0, 1, 16], [23, 2, 7, 4], [27, 0, 1, 0], [31, 0, 1, 0], [48, 0, 1, 0]
       ] LOOP
-        CONTINUE WHEN spans[4] * (asked - most + 1) < most;  -- it has hardly so many times as many
+        -- few are theirs; or this has hardly so many times as many as before
+        CONTINUE WHEN spans[1] = 23 AND (theirs OR spans[4] * (asked - most + 1) < most);
         CONTINUE WHEN spans[1] = 31 AND most = asked;  -- what some thousands lack, few have
         span := milliseconds >> spans[1];
         lowest := (lpad(to_hex(greatest(span - spans[3], 0) << spans[1]), 12, '0') || repeat('0', 20))::uuid;
