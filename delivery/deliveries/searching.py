@@ -41,12 +41,13 @@ _MERGE = text("INSERT INTO delivery_search (delivery_search) VALUES ('optimize')
 
 def words_of(q: str) -> list[tuple[str, ...]]:
     """Return what must be found, each in one of the ways in which it may be written; mere punctuation need not be."""
+    q = " ".join(q.split())  # what is copied may have blanks that do not break
     number = q.upper().replace("-", "").replace(" ", "")
     if is_number(number):
         return [(number,)]
-    q = q.replace("(0)", " ")  # of +44 (0)20: only who calls from within dials it
     if _PHONE.fullmatch(q):
-        return [_different(q, "".join(filter(str.isdigit, q)).lstrip("0"))]
+        dialled = q.replace("(0)", "")  # of +44 (0)20: only who calls from within dials it
+        return [_different(q, "".join(filter(str.isdigit, dialled)).lstrip("0"))]
     return [_different(word, "".join(filter(str.isalnum, word))) for word in q.split() if any(map(str.isalnum, word))]
 
 

@@ -64,7 +64,7 @@ def found(who, q):
 @pytest.fixture
 def two(api):
     api.create(item_name="lamp", reference="2026-0815", recipient={"name": "Łukasz Źdźbło", "phone": "+442079460123"})
-    api.create(item_name="chair", recipient={"name": "李 O'Brien-Smith", "phone": "+33142685300"})
+    api.create(item_name="chair", reference="A(0)B-7", recipient={"name": "李 O'Brien-Smith", "phone": "+33142685300"})
     return api
 
 
@@ -75,6 +75,9 @@ def two(api):
         ("020 7946 0123", ["lamp"]),
         ("+44 (20) 7946-0123", ["lamp"]),
         ("+44 (0)20 7946 0123", ["lamp"]),
+        ("(0)20 7946 0123", ["lamp"]),
+        ("+44\u00a020\u202f7946\u00a00123", ["lamp"]),
+        ("A(0)B", ["chair"]),
         ("9460123", ["lamp"]),
         ("79460", ["lamp"]),
         ("01 42 68 53 00", ["chair"]),
