@@ -104,7 +104,7 @@ class Seen:
 
 
 def deliveries(
-    seen: Seen, *, sort: str, after: Sequence[Any] | None, limit: int, filters: dict[str, Any]
+    seen: Seen, *, sort: str, after: Sequence[Any] | None, limit: int, filters: dict[str, Any], whole: bool = False
 ) -> Sequence[Row[Any]]:
     """Return a page of the deliveries that somebody sees.
 
@@ -114,6 +114,7 @@ def deliveries(
         after: the position to begin after: (id,) or (updated_at, id).
         limit: how many rows at the most.
         filters: the arguments of schemas.DeliveryArgs; None or empty means any.
+        whole: the page before was of what has `q` as its whole number or reference.
     """
     given = {
         _meant(name, value): value for name, value in filters.items() if name in _FILTERS and value not in (None, [])
@@ -124,9 +125,11 @@ def deliveries(
     page = partial(_page, seen.condition, sort=sort, continued=bool(after), names=frozenset(given), states=len(states))
     if not filters.get("q"):
         return replica.rows(page(), asked)
-    found = _whole(filters["q"], page, asked)
-    if found is not None:
-        return found
+    words = searching.whole(filters["q"])
+    if words and (whole or not after):  # by indexes that are flat at any size
+        found = replica.rows(page(whole=True), asked | words)
+        if found or whole:
+            return found
     if not seen.by_owner or sort != _NEWEST_FIRST or states or given.keys() - {"owner_id"}:
         return _found(filters["q"], page, asked, newest=False)
     asked |= {
@@ -139,17 +142,6 @@ def deliveries(
 
 def _meant(name: str, value: object) -> str:
     return f"not_{name}" if value is False else name
-
-
-def _whole(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any]) -> Sequence[Row[Any]] | None:
-    """Return what has `q` as its whole number or reference, by indexes that are flat at any size; None: nothing has."""
-    if not (whole := searching.whole(q)):
-        return None
-    found = replica.rows(page(whole=True), asked | whole)
-    # Past its last page there are none left, which is not as if there had been none.
-    if found or ("after_0" in asked and replica.rows(page(whole=True, continued=False), asked | whole)):
-        return found
-    return None
 
 
 def _found(q: str, page: Callable[..., Select[Any]], asked: dict[str, Any], *, newest: bool) -> Sequence[Row[Any]]:
@@ -206,16 +198,18 @@ def place_of(row: Any, *, sort: str) -> tuple[Any, ...]:
     return (row.id,) if SORTS[sort][0] is Delivery.id else (row.updated_at, row.id)
 
 
-def position_of(row: Any, *, sort: str) -> tuple[Any, ...]:
-    """Return where a row stands in an order, for a cursor."""
+def position_of(row: Any, *, sort: str, q: str | None) -> tuple[Any, ...]:
+    """Return where a row stands in an order, for a cursor; and that `q` is the whole of it, if it is."""
     *times, last_id = place_of(row, sort=sort)
-    return (*(time.isoformat() for time in times), last_id)
+    words = searching.whole(q) if q else None
+    is_whole = words is not None and (row.tracking_number == words["number"] or row.reference == words["q"])
+    return (*(time.isoformat() for time in times), last_id, *([_IS_WHOLE] if is_whole else []))
 
 
-def position(written: Sequence[str]) -> tuple[Any, ...]:
-    """Return the position that position_of() wrote into a cursor."""
-    *times, last_id = written
-    return (*map(datetime.fromisoformat, times), UUID(last_id))
+def position(written: Sequence[str]) -> tuple[tuple[Any, ...], bool]:
+    """Return the position that position_of() wrote into a cursor, and whether `q` was the whole of what is there."""
+    *times, last_id = (one for one in written if one != _IS_WHOLE)
+    return (*map(datetime.fromisoformat, times), UUID(last_id)), _IS_WHOLE in written
 
 
 def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
@@ -227,6 +221,7 @@ def _beyond(keys: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
 
 _LATE = and_(Delivery.window_latest < now(), OPEN)  # in the index's own words, so that it is used
 _CLOCKS_APART_SECONDS = 5
+_IS_WHOLE = "whole"
 # What each argument of a list means; its value is the parameter of the same name.
 _FILTERS: dict[str, ColumnElement[bool]] = {
     "tag": Delivery.id.in_(

@@ -94,11 +94,11 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 
 def _page(args: dict[str, Any]) -> Response:
     sort, limit = args["sort"], args["limit"]
-    after = queries.position(read_cursor(args["cursor"], sort=sort)) if args["cursor"] else None
-    rows = queries.deliveries(seen_by(caller()), sort=sort, after=after, limit=limit + 1, filters=args)
-    return answer(
-        page_from(rows, limit=limit, shown=_shown, sort=sort, position=partial(queries.position_of, sort=sort))
-    )
+    cursor = args["cursor"]
+    after, whole = queries.position(read_cursor(cursor, sort=sort)) if cursor else (None, False)
+    rows = queries.deliveries(seen_by(caller()), sort=sort, after=after, limit=limit + 1, filters=args, whole=whole)
+    position = partial(queries.position_of, sort=sort, q=args["q"])
+    return answer(page_from(rows, limit=limit, shown=_shown, sort=sort, position=position))
 
 
 @blp.route("/deliveries/export.csv")

@@ -26,7 +26,7 @@ from delivery.database import reader, transaction
 from delivery.deliveries.cli import group as deliveries
 from delivery.errors import AppError, Invalid, NotFound
 from delivery.imports import bad_rows, looking, queries, running, services
-from delivery.imports.files import Upload, discard
+from delivery.imports.files import Upload, discard_unused
 from delivery.imports.schemas import SettingsIn, import_out, with_defaults
 from delivery.imports.states import COUNTS, UNFINISHED, ImportState, OnDuplicate
 from delivery.jobs import stopping
@@ -90,7 +90,7 @@ def _asked(file: Path, settings: dict[str, Any], **how: Any) -> Row[Any]:
             return services.submit(CLI, upload, looked, **how)
     except BaseException as error:
         with transaction():
-            discard(upload.import_id)
+            discard_unused([upload.import_id])
         if isinstance(error, AppError):
             _put_in_words_of_the_shell(error)
         raise

@@ -1,7 +1,7 @@
 """The file of an import, in the database: web and worker may be on hosts that share nothing else."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select
@@ -9,7 +9,7 @@ from sqlalchemy.sql.expression import bindparam
 
 from delivery.database import db, new_id, reader, transaction
 from delivery.errors import AppError
-from delivery.imports.models import ImportChunk
+from delivery.imports.models import Import, ImportChunk
 
 CHUNK_BYTES = 262_144
 _chunks = ImportChunk.__table__
@@ -74,3 +74,12 @@ def pieces(import_id: UUID) -> Iterator[bytes]:
 def discard(import_id: UUID) -> None:
     """Delete a file; in the caller's transaction."""
     db.session.execute(delete(_chunks).where(_chunks.c.import_id == import_id))
+
+
+def discard_unused(import_ids: Sequence[UUID]) -> None:
+    """Delete those of these files that no import has; in the caller's transaction.
+
+    The database says which: whoever lost the connection as it committed does not know.
+    """
+    used = select(Import.id).where(Import.id == _chunks.c.import_id).exists()
+    db.session.execute(delete(_chunks).where(_chunks.c.import_id.in_(import_ids), ~used))

@@ -1,6 +1,6 @@
 """Reading an upload: the part `options` as JSON, the part `file` straight into the database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -13,7 +13,7 @@ from werkzeug.formparser import FormDataParser
 
 from delivery.database import transaction
 from delivery.errors import Invalid, Malformed, UnsupportedMediaType, invalid_field, wrong_fields
-from delivery.imports.files import Unreadable, Upload, discard
+from delivery.imports.files import Unreadable, Upload, discard_unused
 from delivery.imports.schemas import ImportIn
 from delivery.web.body import ERRORS_AT_MOST
 from delivery.web.schema import Line, field_errors
@@ -55,8 +55,8 @@ class _Part(Upload):
 
 
 @contextmanager
-def received() -> Iterator[tuple[Upload, dict[str, Any], Callable[[], None]]]:
-    """Read the request's body; lends the stored file, the options, and what keeps the file: else it is deleted again.
+def received() -> Iterator[tuple[Upload, dict[str, Any]]]:
+    """Read the request's body; lends the stored file and the options. What has become no import is deleted again.
 
     Raises:
         UnsupportedMediaType: it is no multipart/form-data.
@@ -67,20 +67,19 @@ def received() -> Iterator[tuple[Upload, dict[str, Any], Callable[[], None]]]:
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data, in a part named `file`.")
     request.max_content_length = current_app.config["IMPORT_MAX_BYTES"] + _ROOM
-    parts, kept = _Parts(current_app.config["IMPORT_MAX_BYTES"]), []
+    parts = _Parts(current_app.config["IMPORT_MAX_BYTES"])
     try:
         form, names = _parse(parts)
         upload = _the_one(parts, names)
         g.body_digest = upload.sha256 + form.get("options", "").encode()
-        yield upload, _options(form), lambda: kept.append(True)
+        yield upload, _options(form)
     except Unreadable as error:
         errors = [{"pointer": "/file", "code": error.code, "message": error.detail}]
         raise Invalid("The file cannot be imported.", errors=errors) from None
     finally:
-        if parts.uploads and not kept:
+        if parts.uploads:
             with transaction():
-                for upload in parts.uploads:
-                    discard(upload.import_id)
+                discard_unused([upload.import_id for upload in parts.uploads])
 
 
 def _the_one(parts: _Parts, names: list[str]) -> Upload:

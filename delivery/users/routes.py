@@ -9,7 +9,7 @@ from flask import Response, current_app
 from delivery import limits
 from delivery.database import transaction
 from delivery.errors import Forbidden, invalid_field
-from delivery.idempotency import transactional
+from delivery.idempotency import heeds_key, transactional
 from delivery.users import passwords, services
 from delivery.users.access import check_role_given, user_for
 from delivery.users.queries import users
@@ -65,6 +65,7 @@ def _by_admin() -> bool:
 @blp.arguments(UserIn)
 @blp.response(202, Accepted, description="Somebody registered: the same answer for every address")
 @blp.alt_response(201, schema=UserOut, success=True, description="An admin created a user")
+@heeds_key
 def register(body: dict[str, Any]) -> Response:
     """Register an account, or create one as an admin.
 

@@ -15,6 +15,7 @@ from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
 from delivery.errors import FieldError, Invalid, Malformed, UnsupportedMediaType, wrong_fields
+from delivery.web.documented import HEADER_CHECKS
 from delivery.web.schema import escape, field_errors
 
 FORMS = _FORM, _FILES = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -58,6 +59,12 @@ class Parser(FlaskParser):
         if req.mimetype != _FILES:
             return self.load_json_or_form(req, schema)
         return MultiDictProxy(_without_nul(req.form), schema)
+
+    def pre_load(self, location_data: Any, *, schema: Schema, req: Request, location: str) -> Any:
+        """Refuse headers that mean nothing: a 400, as is a body that cannot be read; what it says may be a 422."""
+        for check in getattr(current_app.view_functions[req.endpoint or ""], HEADER_CHECKS, ()):
+            check()
+        return location_data
 
     def handle_error(
         self,

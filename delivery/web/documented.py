@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 LONGEST_HEADER = 257
+# What a view asks of its headers: functions that raise Malformed.
+HEADER_CHECKS = "header_checks"
 # No text holds U+0000: body.py refuses it, and PostgreSQL keeps none.
 ANY_TEXT = r"^[^\x00]*$"
 # RFC 9110, 8.8.3: one or several, or any.
@@ -17,9 +19,17 @@ def header_references(*names: str, **components: str) -> dict[str, Any]:
 
 
 def takes_header(
-    view: Callable[..., Any], name: str, description: str, *, pattern: str, required: bool = False
+    view: Callable[..., Any],
+    name: str,
+    description: str,
+    *,
+    pattern: str,
+    required: bool = False,
+    check: Callable[[], object] | None = None,
 ) -> None:
-    """Add a request header to the document of a view's operation."""
+    """Add a request header to the document of a view's operation; `check` is called when the body can be read."""
+    if check:
+        setattr(view, HEADER_CHECKS, (*getattr(view, HEADER_CHECKS, ()), check))
     manual = view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {})
     schema = {"type": "string", "maxLength": LONGEST_HEADER, "pattern": pattern}
     header = {"in": "header", "name": name, "description": description, "required": required, "schema": schema}

@@ -30,6 +30,10 @@ class Expected:
 ANY_VERSION = Expected()
 
 
+def _sent() -> Expected:
+    return Expected(entity_tags("If-Match")) if "If-Match" in request.headers else ANY_VERSION
+
+
 def if_match(view: View) -> View:
     """Require If-Match and give the view `expected`."""
 
@@ -37,9 +41,10 @@ def if_match(view: View) -> View:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if "If-Match" not in request.headers:
             raise PreconditionRequired("Send If-Match with the ETag that you last read.")
-        return view(*args, expected=Expected(entity_tags("If-Match")), **kwargs)
+        return view(*args, expected=_sent(), **kwargs)
 
-    takes_header(wrapper, "If-Match", "The ETag that you last read, or `*`.", pattern=ENTITY_TAGS, required=True)
+    says = "The ETag that you last read, or `*`."
+    takes_header(wrapper, "If-Match", says, pattern=ENTITY_TAGS, check=_sent, required=True)
     return wrapper  # type: ignore[return-value]
 
 
@@ -48,10 +53,8 @@ def if_match_optional(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        expected = Expected(entity_tags("If-Match")) if "If-Match" in request.headers else ANY_VERSION
-        return view(*args, expected=expected, **kwargs)
+        return view(*args, expected=_sent(), **kwargs)
 
-    takes_header(
-        wrapper, "If-Match", "The ETag that you last read: refused if it has changed since.", pattern=ENTITY_TAGS
-    )
+    says = "The ETag that you last read: refused if it has changed since."
+    takes_header(wrapper, "If-Match", says, pattern=ENTITY_TAGS, check=_sent)
     return wrapper  # type: ignore[return-value]

@@ -255,3 +255,26 @@ def test_no_list_reads_the_whole_table(many):
 def test_what_all_have_is_found_among_the_newest_hundred(many):
     for query in ("q=Weatherby", "q=Weatherby&owner_id={owner}"):
         assert "ix_delivery_search" not in many(query), query
+
+
+def test_pages_stay_with_what_the_first_was_of(api, people):
+    """Of parts of references, when one becomes the whole; and of whole ones, when they are gone."""
+
+    def ask(who, cursor=None):
+        return who.get("/api/deliveries", query_string={"q": "SO-12", "limit": 2, "cursor": cursor}).json
+
+    oldest, *_ = (api.create(reference=f"SO-12{number}", item_name=str(number)) for number in range(6))
+    page = ask(api)
+    changed = api.patch(f"/api/deliveries/{oldest['id']}", json={"reference": "SO-12"}, headers={"If-Match": '"1"'})
+    names = [item["item_name"] for item in page["items"]]
+    while page["next_cursor"]:
+        page = ask(api, page["next_cursor"])
+        names += [item["item_name"] for item in page["items"]]
+    assert names == ["5", "4", "3", "2", "1", "0"]
+
+    people.customer().create(reference="SO-12", item_name="newer")
+    people.customer().create(reference="SO-12", item_name="newest")
+    page = ask(people.admin())
+    assert [item["item_name"] for item in page["items"]] == ["newest", "newer"]
+    api.delete(f"/api/deliveries/{oldest['id']}", headers={"If-Match": changed.headers["ETag"]})
+    assert ask(people.admin(), page["next_cursor"])["items"] == []

@@ -4,11 +4,14 @@ import io
 import json
 import tracemalloc
 import zipfile
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from delivery.database import db
+from delivery.idempotency import keyed
 from delivery.imports.models import Import, ImportChunk
 from tests.imports.making import COLUMNS, MAPPING, OPTIONS, asked, form, imported, row, rows, run, table, upload
 from tests.web.answers import problem, wrong
@@ -229,3 +232,31 @@ def test_options_may_be_sent_as_a_part_of_json(api):
     sent = form({"options": json.dumps(OPTIONS)}, FILE)
     sent["data"] = sent["data"].replace(b'name="options"\r\n', b'name="options"\r\nContent-Type: application/json\r\n')
     assert api.post("/api/imports", **sent).status_code == 202
+
+
+@pytest.mark.parametrize("headers", [None, {"Idempotency-Key": "k"}], ids=["no key", "a key"])
+def test_a_commit_whose_answer_is_lost_keeps_the_file(api, monkeypatch, headers):
+    """As on a fail-over: the import is there, and whoever asked for it cannot know."""
+    real = keyed.transaction
+
+    @contextmanager
+    def lost():
+        with real() as session:
+            yield session
+        raise OperationalError("COMMIT", None, Exception("server closed the connection unexpectedly"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keyed, "transaction", lost)
+        response = upload(api, GOOD, headers=headers)
+    assert response.status_code == (202 if headers else 503)
+    assert leftovers(api.app) == [1, 1]
+    run(api.app)
+    assert len(api.get("/api/deliveries").json["items"]) == 2
+    if headers:
+        assert upload(api, GOOD, headers=headers).data == response.data
+    assert leftovers(api.app) == [1, 0]
+
+
+def test_a_key_that_is_none_is_refused_before_the_file_is_read(api):
+    problem(upload(api, b"no CSV\0", headers={"Idempotency-Key": "a b"}), 400, "malformed")
+    assert leftovers(api.app) == [0, 0]

@@ -10,9 +10,11 @@ from delivery import clock
 from delivery.database import db
 from delivery.deliveries.models import Delivery
 from delivery.idempotency import IdempotencyKey
+from delivery.limits import Attempt, Streak
 from delivery.notifications.models import OutboxMessage
-from tests.factories import delivery_in
+from tests.factories import PASSWORD, delivery_in
 from tests.web.answers import problem
+from tests.webhooks.making import endpoint
 
 
 def rows(app, model):
@@ -200,3 +202,38 @@ def test_a_key_costs_one_statement_and_a_repeat_two(api, count_statements):
         statements[name] = [one for one in seen if not one.startswith("BEGIN")]
     assert len(statements["keyed"]) == len(statements["bare"]) + 1
     assert len(statements["again"]) == 2
+
+
+def attempts(app):
+    """How often each action was counted."""
+    with app.app_context():
+        counted = select(Attempt.action, func.count()).group_by(Attempt.action)
+        return {action: count for action, count in db.session.execute(counted).all() if action != "login"}
+
+
+def test_a_repeat_is_answered_before_anything_is_counted(app, people):
+    """However often: else the limits would refuse what was done."""
+    ada = people.customer()
+    hook = endpoint(app, ada.user_id, status="active")
+    calls = {
+        "/api/auth/change-email": ({"email": "ada@new.example", "password": PASSWORD}, {"resend": 1}),
+        f"/api/webhook-endpoints/{hook}/test": (None, {"webhook_call": 1}),
+        "/api/users": ({"name": "Eve", "email": "eve@shop.example", "password": PASSWORD}, {"register": 1}),
+    }
+    before = {}
+    for number, (path, (body, counted)) in enumerate(calls.items()):
+        first, *again = (ada.post(path, json=body, headers=keyed(f"k{number}")) for _ in range(30))
+        assert first.status_code == 202, first.text
+        assert {(one.status_code, one.data) for one in again} == {(202, first.data)}
+        before |= counted
+        assert attempts(app) == before
+    with app.app_context():
+        streak = select(func.coalesce(func.sum(Streak.count), 0))
+        assert db.session.execute(streak).scalar_one() == 0
+
+
+def test_a_key_that_is_none_is_refused_before_anything_is_counted(app, api):
+    body = {"email": "ada@new.example", "password": PASSWORD}
+    for _ in range(5):
+        problem(api.post("/api/auth/change-email", json=body, headers=keyed("a b")), 400, "malformed")
+    assert attempts(app) == {}

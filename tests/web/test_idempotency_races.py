@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from delivery import idempotency
 from delivery.audit.models import AuditEntry
 from delivery.database import db
 from delivery.deliveries.models import Delivery
+from delivery.idempotency import forget, keyed
+from delivery.limits import Attempt
 from delivery.notifications.models import OutboxMessage
-from tests.factories import delivery_in
+from tests.factories import PASSWORD, delivery_in
 from tests.web.answers import problem
 from tests.web.racing import PATIENCE_SECONDS, race
 
@@ -63,7 +64,7 @@ def between(monkeypatch):
     """Have a call made once, when the next request has found nothing under its key, and before its transaction."""
 
     def make(call):
-        real, calls = idempotency.transaction, [call]
+        real, calls = keyed.transaction, [call]
 
         @contextmanager
         def transaction():
@@ -73,7 +74,7 @@ def between(monkeypatch):
                 yield session
 
         made = []
-        monkeypatch.setattr(idempotency, "transaction", transaction)
+        monkeypatch.setattr(keyed, "transaction", transaction)
         return made
 
     return make
@@ -119,7 +120,7 @@ def test_a_twin_that_waits_for_what_the_first_has_locked_is_a_409(app, api, monk
     if on_sqlite(app):
         return
     path, headers = f"/api/deliveries/{api.create()['id']}/transitions", {"Idempotency-Key": "k"}
-    keep, moved, ended = idempotency._keep, Event(), Event()
+    keep, moved, ended = keyed._keep, Event(), Event()
 
     def late(*args, **options):
         moved.set()
@@ -128,12 +129,12 @@ def test_a_twin_that_waits_for_what_the_first_has_locked_is_a_409(app, api, monk
 
     def second():
         assert moved.wait(PATIENCE_SECONDS)
-        monkeypatch.setattr(idempotency, "_keep", keep)
+        monkeypatch.setattr(keyed, "_keep", keep)
         response = api.post(path, json={"to": "cancelled"}, headers=headers)
         ended.set()
         return response
 
-    monkeypatch.setattr(idempotency, "_keep", late)
+    monkeypatch.setattr(keyed, "_keep", late)
     first, waited = race(lambda: api.post(path, json={"to": "cancelled"}, headers=headers), second)
     problem(waited, 409, "key_in_use")
     assert waited.headers["Retry-After"] == "1"
@@ -164,14 +165,14 @@ def test_what_somebody_else_made_impossible_is_refused(api, between):
 def test_an_answer_that_runs_out_meanwhile_leaves_its_key_to_the_next(app, api, monkeypatch):
     headers = {"Idempotency-Key": "k"}
     first = api.post("/api/deliveries", json=delivery_in(), headers=headers)
-    read = idempotency._replay
+    read = keyed._replay
 
     def purged(key):
-        with app.app_context(), idempotency.transaction():
-            idempotency.forget(UUID(api.user_id))
+        with app.app_context(), keyed.transaction():
+            forget(UUID(api.user_id))
         return read(key)
 
-    monkeypatch.setattr(idempotency, "_replay", purged)
+    monkeypatch.setattr(keyed, "_replay", purged)
     second = api.post("/api/deliveries", json=delivery_in(), headers=headers)
     assert second.status_code == 201
     assert second.json["id"] != first.json["id"]
@@ -188,3 +189,17 @@ def test_a_lost_race_leaves_no_trace_in_the_audit_log(app, people, between):
     [first] = made
     assert (second.status_code, second.data) == (201, first.data)
     assert rows(app, AuditEntry) == before + 1
+
+
+def test_a_right_password_is_no_failed_login_of_the_second_of_twins(app, api, between):
+    body = {"email": "ada@new.example", "password": PASSWORD}
+
+    def ask():
+        return api.post("/api/auth/change-email", json=body, headers={"Idempotency-Key": "k"})
+
+    made = between(ask)
+    second = ask()
+    assert [made[0].status_code, second.status_code] == [202, 202]
+    with app.app_context():
+        logins = select(func.count()).where(Attempt.action == "login")
+        assert db.session.execute(logins).scalar_one() == 0

@@ -29,6 +29,9 @@ def test_a_change_is_checked_in_the_promised_order(people):
     problem(send(), 415)
     problem(send(content_type=JSON), 413)
     problem(send(content_type=JSON, data=b"{"), 400)
+    for garbage in ({"Idempotency_Key": "a b"}, {"If_Match": "1"}):
+        problem(send(content_type=JSON, data=b'{"item_name": 1}', **garbage), 400)
+        problem(send(content_type="text/plain", data=b"{", **garbage), 415)
     problem(send(content_type=JSON, data=b'{"item_name": 1}'), 422)
     problem(send(content_type=JSON, data=b'{"item_name": "Red"}'), 428)
 

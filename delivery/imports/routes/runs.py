@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, stream_with_context
 
-from delivery.idempotency import heeds_key, transactional
+from delivery.idempotency import check_key, takes_key, transactional
 from delivery.imports import bad_rows, looking, queries, services, uploading
 from delivery.imports.access import import_for
 from delivery.imports.files import Upload
@@ -35,7 +35,7 @@ _BODY = {
 @blp.errors(400, 401, 403, 404, 409, 413, 415, 422)
 @blp.doc(requestBody=_BODY)
 @blp.response(202, ImportOut, headers=LOCATED)
-@heeds_key
+@takes_key
 def create() -> Response:
     """Import a CSV file: it is checked at once, and its rows are made in the background.
 
@@ -43,12 +43,10 @@ def create() -> Response:
     `finished_at` is set. A file that cannot be read is a 422, the same one with the same settings again a 409
     `already_imported`.
     """
-    with uploading.received() as (upload, options, keep):
+    check_key()
+    with uploading.received() as (upload, options):
         looked = looking.look(upload.import_id, applied(caller(), options))
-        response = _asked(upload, looked, options)
-        if "Idempotent-Replayed" not in response.headers:
-            keep()
-    return response
+        return _asked(upload, looked, options)
 
 
 @transactional

@@ -22,7 +22,7 @@ class Patience(Retry):
     Every method is repeated: a POST or PATCH carries an Idempotency-Key, so that a repeat has no second effect.
     """
 
-    # 409 has a Retry-After only while the first of two equal requests is still running.
+    # 409 has a Retry-After only while the first of two equal requests, or another change of the same, is running.
     RETRY_AFTER_STATUS_CODES = frozenset({409, 429, 503})
 
     def get_backoff_time(self) -> float:

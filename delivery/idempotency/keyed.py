@@ -9,84 +9,38 @@ crash leaves no key behind.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
-from uuid import UUID
 
 import orjson
 import psycopg
 from flask import Response, current_app, g, request
 from sqlalchemy import (
-    Boolean,
     Connection,
-    Integer,
-    LargeBinary,
     Row,
     Select,
     String,
     and_,
     bindparam,
-    delete,
-    literal,
-    or_,
     select,
-    tuple_,
-    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import FunctionElement
 
 from delivery import clock
-from delivery.database import UTC, Base, Json, db, now, reader, transaction, upsert
+from delivery.database import reader, transaction, upsert
 from delivery.errors import AppError, Conflict, Invalid, Malformed, Unavailable
+from delivery.idempotency.kept import KEPT_HOURS, IdempotencyKey
 from delivery.web import caller, dump_json
 from delivery.web.documented import takes_header
 
 View = TypeVar("View", bound=Callable[..., Any])
 _KEY = re.compile(r'("?)([A-Za-z0-9_.:\-]{1,255})\1')
 _KEPT_HEADERS = {"Content-Type", "Location", "ETag", "Cache-Control", "Vary"}
-KEPT_HOURS = 48
-
-
-class IdempotencyKey(Base):
-    """A caller's key, what was asked under it, and the answer; kept for KEPT_HOURS."""
-
-    __tablename__ = "idempotency_keys"
-
-    caller_id: Mapped[UUID] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
-    status: Mapped[int | None] = mapped_column(Integer)
-    headers: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(UTC, index=True)
 
 
 _table = IdempotencyKey.__table__
-
-
-class _holds(FunctionElement[bool]):  # noqa: N801  # reads as the SQL function that it is
-    """Whether the first bytes hold the second."""
-
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(_holds, "postgresql")
-def _postgresql_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str:
-    whole, part = (compiler.process(one, **options) for one in element.clauses)
-    return f"(position({part} IN {whole}) > 0)"
-
-
-@compiles(_holds, "sqlite")
-def _sqlite_holds(element: _holds, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(instr({compiler.process(element.clauses, **options)}) > 0)"
 
 
 _VALUES: dict[str, Any] = {
@@ -150,7 +104,7 @@ def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
         if key is None:
             with transaction():
                 return view(*args, **kwargs)
-        if g.answered and (replay := _replay(key)):
+        if replay := _earlier():
             return replay
         try:
             with transaction() as session:
@@ -164,44 +118,38 @@ def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
                 raise _in_use() from None
             raise
 
-    return heeds_key(wrapper)  # type: ignore[return-value]
+    return takes_key(wrapper)  # type: ignore[return-value]
 
 
 def heeds_key(view: View) -> View:
-    """Document that a view honours an Idempotency-Key; for one that calls what is `transactional`."""
+    """Answer a repeat at once: for a view that counts what is tried before it calls what is `transactional`."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return _earlier() or view(*args, **kwargs)
+
+    return takes_key(wrapper)  # type: ignore[return-value]
+
+
+def takes_key(view: View) -> View:
+    """Document that a view honours an Idempotency-Key: for one that itself reads what is asked under it."""
     takes_header(
         view,
         "Idempotency-Key",
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
         pattern=r'^("[A-Za-z0-9_.:-]{1,255}"|[A-Za-z0-9_.:-]{1,255})$',
+        check=check_key,
     )
     return view
 
 
-def forget(caller_id: UUID) -> None:
-    """Delete somebody's saved answers: they hold what was asked and shown."""
-    db.session.execute(delete(IdempotencyKey).where(IdempotencyKey.caller_id == caller_id))
+def check_key() -> None:
+    """Refuse a key that is none, before anything is done under it.
 
-
-def forget_mentions(ids: Sequence[UUID]) -> int:
-    """Empty the saved answers, whoever got them, in which one of these ids stands; returns how many there were.
-
-    The keys stay, so that a repeat has no second effect: it is told that the answer is gone. Reads every saved answer:
-    some 48 hours of them, and erasures are rare.
+    Raises:
+        Malformed: it has another form.
     """
-    if not ids:
-        return 0
-    mentioned = or_(*(_holds(IdempotencyKey.body, literal(str(one).encode(), LargeBinary)) for one in ids))
-    statement = update(IdempotencyKey).where(mentioned).values(headers=None, body=None)
-    return len(db.session.execute(statement.returning(IdempotencyKey.key)).all())
-
-
-def purge(limit: int) -> int:
-    """Delete up to `limit` keys that are older than KEPT_HOURS; returns how many there were."""
-    old = IdempotencyKey.created_at < now(plus=-KEPT_HOURS * 3600)
-    doomed = select(IdempotencyKey.caller_id, IdempotencyKey.key).where(old).limit(limit).cte("doomed")
-    mine = tuple_(IdempotencyKey.caller_id, IdempotencyKey.key).in_(select(doomed))
-    return len(db.session.execute(delete(IdempotencyKey).where(mine).returning(IdempotencyKey.key)).all())
+    _key()
 
 
 def _key() -> str | None:
@@ -244,6 +192,12 @@ def _in_use() -> Conflict:
     """Build the answer to whoever has waited for a lock in vain: a twin holds it, or somebody who changes the same."""
     detail = "A request with this Idempotency-Key, or another one that changes the same, is still running."
     return Conflict(detail, code="key_in_use", headers={"Retry-After": "1"})
+
+
+def _earlier() -> Response | None:
+    """Return the answer that this request's key has had, if who asked was told that it has."""
+    key = _key()
+    return _replay(key) if key is not None and g.answered else None
 
 
 def _replay(key: str) -> Response | None:
