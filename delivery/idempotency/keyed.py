@@ -104,7 +104,7 @@ def _transactional(view: View, *, secret: tuple[str, ...]) -> View:
         if key is None:
             with transaction():
                 return view(*args, **kwargs)
-        if replay := _earlier():
+        if replay := _earlier(key):
             return replay
         try:
             with transaction() as session:
@@ -126,7 +126,7 @@ def heeds_key(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return _earlier() or view(*args, **kwargs)
+        return _earlier(_key()) or view(*args, **kwargs)
 
     return takes_key(wrapper)  # type: ignore[return-value]
 
@@ -194,9 +194,8 @@ def _in_use() -> Conflict:
     return Conflict(detail, code="key_in_use", headers={"Retry-After": "1"})
 
 
-def _earlier() -> Response | None:
-    """Return the answer that this request's key has had, if who asked was told that it has."""
-    key = _key()
+def _earlier(key: str | None) -> Response | None:
+    """Return the answer that this request's key had when it was read who asks."""
     return _replay(key) if key is not None and g.answered else None
 
 
