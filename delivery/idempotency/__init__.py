@@ -2,7 +2,6 @@
 
 from delivery.idempotency.kept import KEPT_HOURS, IdempotencyKey, forget, forget_mentions, purge
 from delivery.idempotency.keyed import (
-    check_key,
     heeds_key,
     read_caller,
     takes_key,
@@ -13,7 +12,6 @@ from delivery.idempotency.keyed import (
 __all__ = [
     "KEPT_HOURS",
     "IdempotencyKey",
-    "check_key",
     "forget",
     "forget_mentions",
     "heeds_key",

@@ -138,18 +138,9 @@ def takes_key(view: View) -> View:
         "Idempotency-Key",
         f"When you are signed in: repeats within {KEPT_HOURS} hours get the first answer again.",
         pattern=r'^("[A-Za-z0-9_.:-]{1,255}"|[A-Za-z0-9_.:-]{1,255})$',
-        check=check_key,
+        check=_key,
     )
     return view
-
-
-def check_key() -> None:
-    """Refuse a key that is none, before anything is done under it.
-
-    Raises:
-        Malformed: it has another form.
-    """
-    _key()
 
 
 def _key() -> str | None:

@@ -15,7 +15,7 @@ from delivery.database import transaction
 from delivery.errors import Invalid, Malformed, UnsupportedMediaType, invalid_field, wrong_fields
 from delivery.imports.files import Unreadable, Upload, discard_unused
 from delivery.imports.schemas import ImportIn
-from delivery.web.body import ERRORS_AT_MOST
+from delivery.web.body import ERRORS_AT_MOST, check_headers
 from delivery.web.schema import Line, field_errors
 
 _LONGEST_OPTIONS = 65_536
@@ -66,6 +66,7 @@ def received() -> Iterator[tuple[Upload, dict[str, Any]]]:
     """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send the file as multipart/form-data, in a part named `file`.")
+    check_headers()
     request.max_content_length = current_app.config["IMPORT_MAX_BYTES"] + _ROOM
     parts = _Parts(current_app.config["IMPORT_MAX_BYTES"])
     try:

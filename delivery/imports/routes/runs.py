@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, stream_with_context
 
-from delivery.idempotency import check_key, takes_key, transactional
+from delivery.idempotency import takes_key, transactional
 from delivery.imports import bad_rows, looking, queries, services, uploading
 from delivery.imports.access import import_for
 from delivery.imports.files import Upload
@@ -43,7 +43,6 @@ def create() -> Response:
     `finished_at` is set. A file that cannot be read is a 422, the same one with the same settings again a 409
     `already_imported`.
     """
-    check_key()
     with uploading.received() as (upload, options):
         looked = looking.look(upload.import_id, applied(caller(), options))
         return _asked(upload, looked, options)
