@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
 from config import Config
 from delivery import clock
@@ -93,6 +93,12 @@ SEARCHED = """
     INSERT INTO delivery_search SELECT id, owner_id, test,
         delivery_search_words(tracking_number, reference, recipient_name, recipient_phone) FROM deliveries ORDER BY id
 """
+
+
+def rows(app, model):
+    """How many rows a table has."""
+    with app.app_context():
+        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def clear(connection):

@@ -16,6 +16,7 @@ from delivery.users.models import FormerEmail, User
 from tests.audit.entries import acts
 from tests.auth.links import link_of, link_token, token_of
 from tests.auth.signing_in import login
+from tests.conftest import rows
 from tests.factories import PASSWORD
 from tests.web.answers import problem, wrong
 from tests.web.elsewhere import elsewhere
@@ -39,11 +40,6 @@ def confirm(client, token):
 
 def refused(response):
     return {**problem(response, 400, "invalid_token"), "request_id": ""}
-
-
-def rows(app, model):
-    with app.app_context():
-        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def test_the_way_from_one_address_to_another(app, client, ada, mailbox):

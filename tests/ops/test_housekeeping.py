@@ -11,12 +11,8 @@ from delivery.idempotency import KEPT_HOURS, IdempotencyKey
 from delivery.ops import housekeeping
 from delivery.ops.housekeeping import Housekeeping
 from tests.auth.signing_in import refresh
+from tests.conftest import rows
 from tests.factories import delivery_in
-
-
-def rows(app, model):
-    with app.app_context():
-        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 @pytest.fixture

@@ -12,14 +12,10 @@ from delivery.deliveries.models import Delivery
 from delivery.idempotency import IdempotencyKey
 from delivery.limits import Attempt, Streak
 from delivery.notifications.models import OutboxMessage
+from tests.conftest import rows
 from tests.factories import PASSWORD, delivery_in
 from tests.web.answers import problem
 from tests.webhooks.making import endpoint
-
-
-def rows(app, model):
-    with app.app_context():
-        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def keyed(key, **more):

@@ -13,16 +13,12 @@ from delivery.deliveries.models import Delivery
 from delivery.idempotency import forget, keyed
 from delivery.limits import Attempt
 from delivery.notifications.models import OutboxMessage
+from tests.conftest import rows
 from tests.factories import PASSWORD, delivery_in
 from tests.web.answers import problem
 from tests.web.racing import PATIENCE_SECONDS, race
 
 KEYS, THREADS = 30, 10
-
-
-def rows(app, model):
-    with app.app_context():
-        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def on_sqlite(app):
