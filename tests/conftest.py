@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from config import Config
-from delivery import clock
+from delivery import clock, logs
 from delivery.app import create_app
 from delivery.database import db
 from delivery.ops.schema import upgrade
@@ -153,6 +153,7 @@ def app(lasting_apps, database_url, redis_server, tmp_path):
     app = lasting_apps.get(database_url) or lasting_apps.setdefault(database_url, create_app(given))
     before = [(kept, kept.copy()) for kept in (app.config, app.extensions)]
     app.config.from_object(given)
+    logs.init_app(app)  # another app may have set levels and form since
     app.testing = False  # errors are answered as in production
     yield app
     for kept, values in before:
