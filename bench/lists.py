@@ -36,6 +36,7 @@ LISTS = (
     ("courier", ""),
     ("admin", "status=pending"),
     ("admin", "status=lost&status=on_hold"),
+    ("admin", "status=delivered"),
     ("shop", "status=delivered"),
     ("admin", "tag=fragile"),
     ("admin", "courier_id={courier}"),
@@ -67,8 +68,22 @@ LISTS = (
     ("customer", "q=anna"),
     ("customer", "q={phone}"),
     ("courier", "q=anna"),
+    ("courier", "q={name}"),
     ("admin", "q=anna&status=pending"),
+    ("admin", "q={name}&status=pending"),
+    ("admin", "q=anna&status=delivered"),
+    ("shop", "q=anna&status=delivered"),
+    ("admin", "q=anna&status=pending&status=in_transit"),
+    ("admin", "q=anna&courier_id={courier}"),
+    ("admin", "q=anna&unassigned=true"),
+    ("admin", "q=anna&tag=fragile"),
+    ("admin", "q=anna&late=true"),
+    ("admin", "q=anna&created_before={half}"),
+    ("admin", "q=anna&sort=created_at"),
+    ("admin", "q=anna&sort=updated_at"),
     ("admin", "q=anna&sort=-updated_at"),
+    ("admin", "q={name}&sort=-updated_at"),
+    ("shop", "q=anna&sort=-updated_at"),
 )
 
 
@@ -171,10 +186,10 @@ def _compare(who, query, sizes, *, times):
 
 def _measure(who, query, sizes, *, times):
     took = [[], []]
-    for number in range(times + 3):
+    for number in range(times + 12):
         for place, size in enumerate(sizes):
             seconds, found = size.ask(who, query)
-            if number >= 3:  # the first compile the statement and warm the caches
+            if number >= 12:  # the first prepare the statement and warm the caches
                 took[place].append((seconds, found))
     few, many = (1000 * statistics.median(seconds for seconds, _ in one) for one in took)
     found = "/".join(str(one[0][1]) for one in took)

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, and_, bindparam, false, true
 
 from delivery.database import reader
+from delivery.deliveries.listing import Seen
 from delivery.deliveries.models import Delivery
-from delivery.deliveries.queries import DELIVERY_BY_ID, Seen
+from delivery.deliveries.queries import DELIVERY_BY_ID
 from delivery.deliveries.states import Part
 from delivery.errors import Forbidden, NotFound
 from delivery.users.states import Role

@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 from delivery.cli import CLI, Checked, examples
 from delivery.deliveries import exporting
 from delivery.deliveries.access import seen_by
-from delivery.deliveries.queries import SORTS
+from delivery.deliveries.ordering import ORDERS
 from delivery.deliveries.schemas import ExportArgs
 from delivery.deliveries.states import State
 
@@ -47,7 +47,7 @@ def _moments(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--late/--not-late", default=None, help="Open ones whose window is over, or all others.")
 @click.option("--unassigned/--assigned", default=None, help="Those without courier, or with one.")
 @_moments
-@click.option("--sort", type=click.Choice(list(SORTS)), default="-created_at", show_default=True, help="The order.")
+@click.option("--sort", type=click.Choice(list(ORDERS)), default="-created_at", show_default=True, help="The order.")
 @with_appcontext
 def export(file: Path, *, status: tuple[str, ...], tag: tuple[str, ...], sort: str, **filters: Any) -> None:
     """Write deliveries into a new CSV FILE, or to standard output for `-`; all of them, or those of a list.

@@ -15,7 +15,8 @@ from typing import Any
 from flask import Flask, Response, current_app, g
 from sqlalchemy import Row
 
-from delivery.deliveries import queries
+from delivery.deliveries import listing
+from delivery.deliveries.ordering import ORDERS
 from delivery.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ HEADER = (
 )
 
 
-def batches(seen: queries.Seen, *, sort: str, filters: dict[str, Any]) -> Iterator[Sequence[Row[Any]]]:
+def batches(seen: listing.Seen, *, sort: str, filters: dict[str, Any]) -> Iterator[Sequence[Row[Any]]]:
     """Yield all deliveries of a list; each batch is a statement of its own, and holds nothing once it is read.
 
     So nobody who reads slowly keeps a connection, or rows that are dead from being cleared away. What changes meanwhile
@@ -58,11 +59,11 @@ def batches(seen: queries.Seen, *, sort: str, filters: dict[str, Any]) -> Iterat
     """
     after: tuple[Any, ...] | None = None
     while True:
-        rows = queries.deliveries(seen, sort=sort, after=after, limit=BATCH, filters=filters)
+        rows = listing.deliveries(seen, sort=sort, after=after, limit=BATCH, filters=filters)
         yield rows
         if len(rows) < BATCH:
             return
-        after = queries.place_of(rows[-1], sort=sort)
+        after = ORDERS[sort].place_of(rows[-1])
 
 
 def download(found: Iterator[Sequence[Row[Any]]]) -> Response:

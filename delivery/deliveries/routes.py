@@ -6,8 +6,9 @@ from typing import Any
 from flask import Response
 
 from delivery.database import transaction
-from delivery.deliveries import creating, exporting, moving, preferences, queries, services
+from delivery.deliveries import creating, exporting, listing, moving, ordering, preferences, queries, services
 from delivery.deliveries.access import Permit, delivery_for, parts_of, permit_for, seen_by
+from delivery.deliveries.ordering import ORDERS
 from delivery.deliveries.preferences import PreferencesIn, PreferencesOut
 from delivery.deliveries.schemas import (
     DeliveryArgs,
@@ -95,9 +96,9 @@ def of_user(user: Any, args: dict[str, Any]) -> Response:
 def _page(args: dict[str, Any]) -> Response:
     sort, limit = args["sort"], args["limit"]
     cursor = args["cursor"]
-    after, whole = queries.position(read_cursor(cursor, sort=sort)) if cursor else (None, False)
-    rows = queries.deliveries(seen_by(caller()), sort=sort, after=after, limit=limit + 1, filters=args, whole=whole)
-    position = partial(queries.position_of, sort=sort, q=args["q"])
+    after, whole = ordering.position(read_cursor(cursor, sort=sort)) if cursor else (None, False)
+    rows = listing.deliveries(seen_by(caller()), sort=sort, after=after, limit=limit + 1, filters=args, whole=whole)
+    position = partial(ORDERS[sort].position_of, q=args["q"])
     return answer(page_from(rows, limit=limit, shown=_shown, sort=sort, position=position))
 
 

@@ -7,32 +7,18 @@ anywhere, a shorter one where a word begins.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, Select, text
+from sqlalchemy import ColumnElement, text
 
-from delivery import replica
 from delivery.database import backend, db
 from delivery.deliveries.tracking_numbers import is_number
 
 MOST_WORDS = 10
 _TRIGRAM = 3
 _PHONE = re.compile(r"[+(]?[0-9][0-9 ()./-]{4,}")
-# What is written as CASE the planner takes for true of every other row, which the grams have seen to.
-_FOUND = text(
-    "deliveries.id IN (SELECT delivery_id FROM delivery_search"
-    " WHERE delivery_search_grams(delivery_id, owner_id, test, words) @@ delivery_search_query(CAST(:sought AS text[]))"
-    " AND CASE WHEN words ~ ALL (ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one))"
-    " THEN true ELSE false END)"
-)
-# As an array it is read once; a plan may call for the rows of an IN again and again.
-_NEWEST = text(
-    "deliveries.id = ANY (ARRAY(SELECT delivery_search_newest(delivery_search_query(CAST(:sought AS text[])),"
-    " ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one), CAST(:whose AS uuid), :tests,"
-    " CAST(:before AS uuid), CAST(:limit AS integer))))"
-)
-_MATCHING = text(
+MATCHING: ColumnElement[bool] = text(  # type: ignore[assignment]  # a condition like another
     "deliveries.id IN (SELECT delivery_id FROM delivery_search_rows WHERE number IN"
     " (SELECT rowid FROM delivery_search WHERE delivery_search MATCH :q))"
 )
@@ -55,20 +41,8 @@ def _different(written: str, bare: str) -> tuple[str, ...]:
     return (written, bare) if bare != written and len(bare) >= _TRIGRAM else (written,)
 
 
-def narrow(query: Select[Any], *, on: str, newest: bool) -> Select[Any]:
-    """Leave of a list what is found, on this kind of database; the parameters are those of values().
-
-    Args:
-        newest: find only as many of the newest as are asked for, of all that the caller sees: on PostgreSQL that is as
-            quick for a million deliveries as for a thousand. Else the planner decides where it begins.
-    """
-    if on == "sqlite":
-        return query.where(_MATCHING)
-    return query.where(_NEWEST if newest else _FOUND)
-
-
 def values(words: Sequence[tuple[str, ...]], *, on: str) -> dict[str, Any]:
-    """Return the parameters of a search's words."""
+    """Return the parameters of a search's words on this kind of database."""
     if on == "sqlite":
         return {"q": " AND ".join(f"({' OR '.join(map(_phrase, word))})" for word in words)}
     return {
@@ -96,26 +70,6 @@ def whole(q: str) -> dict[str, str] | None:
     if not (any(map(str.isalpha, q)) and any(map(str.isdigit, q))):
         return None
     return {"number": q.upper().replace("-", "").replace(" ", ""), "q": q}
-
-
-def rows(query: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    """Run a search, planned for what is looked for.
-
-    psycopg would prepare it when it comes again, and PostgreSQL keep one plan for what is rare and what is everywhere:
-    at a million deliveries 600 ms instead of 4.
-    """
-    return replica.read(lambda connection: _unprepared(connection, query, parameters))
-
-
-def _unprepared(connection: Connection, query: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "sqlite":
-        return connection.execute(query, parameters).all()
-    before, driver.prepare_threshold = driver.prepare_threshold, None
-    try:
-        return connection.execute(query, parameters).all()
-    finally:
-        driver.prepare_threshold = before
 
 
 def forget_deleted() -> None:

@@ -6,7 +6,7 @@ import io
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from delivery.deliveries import exporting, queries
+from delivery.deliveries import exporting, listing
 from tests.commands import run
 from tests.web.answers import problem, wrong
 
@@ -88,7 +88,7 @@ def test_a_bad_filter_is_a_422_and_pages_are_unknown(api):
 def test_an_error_at_the_start_is_a_problem_and_later_breaks_it_off(api, small_batches, monkeypatch):
     for _ in range(3):
         api.create()
-    read, calls = queries.deliveries, []
+    read, calls = listing.deliveries, []
 
     def fails_at(call):
         def deliveries(*args, **options):
@@ -98,7 +98,7 @@ def test_an_error_at_the_start_is_a_problem_and_later_breaks_it_off(api, small_b
             return read(*args, **options)
 
         calls.clear()
-        monkeypatch.setattr(queries, "deliveries", deliveries)
+        monkeypatch.setattr(listing, "deliveries", deliveries)
 
     fails_at(1)
     problem(api.get("/api/deliveries/export.csv"), 503)

@@ -25,6 +25,7 @@ PLANS = {
     "reference=SO-777-x": "ix_deliveries_reference",
     "status=lost": "ix_deliveries_status",
     "status=lost&status=on_hold": "ix_deliveries_status",
+    "status=delivered": "ix_deliveries_status",
     "late=true": "ix_deliveries_open_window",
     "updated_after=2999-01-01T00:00:00Z": "ix_deliveries_updated",
     "sort=updated_at": "ix_deliveries_updated",
@@ -37,6 +38,10 @@ PLANS = {
     "q=Q55&owner_id={owner}": "ix_delivery_search",
     "q=Weatherby&sort=updated_at": "ix_deliveries_updated",
     "q=777&status=lost": "ix_deliveries_status",
+    "q=Weatherby&status=delivered": "ix_deliveries_status",
+    "q=Weatherby&courier_id={owner}": "ix_deliveries_courier",
+    "q=nobody&status=delivered": "ix_delivery_search",
+    "q=nobody&sort=-updated_at": "ix_delivery_search",
     "owner_id={owner}&status=cancelled": "ix_deliveries_owner_status",
 }
 _MANY = """
@@ -224,7 +229,7 @@ def _plan(app, admin, query):
         engine = app.extensions["delivery.read_engine"]
 
         def note(_connection, _cursor, statement, parameters, *_):
-            if "deliveries.item_name" in statement:
+            if "deliveries.item_name" in statement or "delivery_search_newest" in statement:
                 ran.append((statement, parameters))
 
         event.listen(engine, "before_cursor_execute", note)

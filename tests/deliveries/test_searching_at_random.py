@@ -1,14 +1,17 @@
 """Search against its rule in plain words: what it finds, and in which order, is what reading all rows finds."""
 
 import random
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from delivery.database import db
-from delivery.deliveries import creating, searching
+from delivery.deliveries import creating, finding, searching
 from delivery.deliveries.models import Delivery
+from tests.auth.keys import sandbox_of
 from tests.factories import delivery_in, id_at
 
 NAMES = [
@@ -60,23 +63,41 @@ def who_sees(app, people, monkeypatch, chance):
 
     new_id = lambda: id_at(-chance.choice(AGES) * 3600, chance.getrandbits(60))  # noqa: E731
     monkeypatch.setattr(creating, "new_id", new_id)
-    owners = [people.customer(), people.customer()]
-    everybody = [*owners, people.admin(), people.courier()]
-    for owner in owners:
+    owners, admin, courier = [people.customer(), people.customer()], people.admin(), people.courier()
+    sandboxes = [sandbox_of(owners[0]), sandbox_of(admin)]
+    for owner in (*owners, sandboxes[0]):
         references = [*REFERENCES, *(f"R-{chance.randrange(10**6)}" for _ in range(200)), *[None] * 50]
         made = owner.post("/api/deliveries/bulk", json={"items": [_body(chance, one) for one in references]})
         assert made.json["created"] == len(references), made.text
+    _age(app, chance, courier_id=UUID(str(courier.user_id)))
+    for beginning, state in (("number 1", "cancelled"), ("number 2", "on_hold")):
+        found = (row["id"] for row in _pages(admin, limit=100) if row["item_name"].startswith(beginning))
+        moved = admin.post("/api/deliveries/transitions", json={"to": state, "items": [{"id": one} for one in found]})
+        assert moved.status_code == 200, moved.text
+    for row in _pages(admin, limit=100):
+        if row["item_name"].startswith("number 3"):
+            gone = admin.delete(f"/api/deliveries/{row['id']}", headers={"If-Match": f'"{row["version"]}"'})
+            assert gone.status_code == 204, gone.text
+    return [(who, list(_pages(who, limit=100))) for who in (*owners, admin, courier, *sandboxes)]
+
+
+def _age(app, chance, *, courier_id):
+    """Give a tenth to a courier, and let all be as old as their ids, and be changed at some time since."""
+    table = Delivery.__table__
     with app.app_context(), db.engine.begin() as connection:
-        mine = update(Delivery.__table__).where(Delivery.item_name.contains("0"))
-        connection.execute(mine.values(courier_id=UUID(str(everybody[-1].user_id))))
-    return [(who, list(_pages(who, limit=100))) for who in everybody]
+        connection.execute(update(table).where(table.c.item_name.contains("0")).values(courier_id=courier_id))
+        for (identity,) in connection.execute(select(table.c.id)).all():
+            made = datetime.fromtimestamp((identity.int >> 80) / 1000, UTC)
+            times = {"created_at": made, "updated_at": made + timedelta(hours=chance.choice([0, 1, 30, 9_000]))}
+            connection.execute(update(table).where(table.c.id == identity).values(times))
 
 
 def _body(chance, reference):
     recipient = {"name": " ".join(chance.choices(NAMES, k=chance.randint(1, 3))), "email": "a@home.example"}
     if chance.random() < 0.7:
         recipient["phone"] = chance.choice(PHONES)
-    body = delivery_in(recipient=recipient, item_name=f"number {chance.randrange(100)}")
+    tags = chance.choice([[], [], ["rare"], ["often", "fragile"]]) if chance.random() < 0.5 else ["often"]
+    body = delivery_in(recipient=recipient, item_name=f"number {chance.randrange(100)}", tags=tags)
     return {**body, "reference": reference} if reference else body
 
 
@@ -118,6 +139,41 @@ def _questions(chance, rows):
             part = whole[begin : begin + chance.choice([1, 2, 3, 3, 4, 5, 7, 20])]
             parts.append(part.swapcase() if chance.random() < 0.3 else part)
         yield " ".join(parts)
+
+
+def _filters(chance, rows, *, courier_id):
+    """Filters and an order, about what is there."""
+    row = chance.choice(rows)
+    every = {
+        "status": chance.choice([["pending"], ["cancelled"], ["cancelled", "pending", "on_hold"], ["lost"]]),
+        "courier_id": chance.choice([courier_id, courier_id, row["owner_id"]]),
+        "owner_id": row["owner_id"],
+        "tag": chance.choice(["rare", "often", "none", ["rare", "fragile"]]),
+        "unassigned": chance.choice(["true", "false"]),
+        "late": chance.choice(["true", "false"]),
+        **{f"{what}_{side}": row[f"{what}_at"] for what in ("created", "updated") for side in ("after", "before")},
+    }
+    asked = {name: every[name] for name in chance.sample(sorted(every), chance.choice([0, 1, 1, 1, 2, 3]))}
+    return {**asked, "sort": chance.choice(["-created_at", "-created_at", "created_at", "-updated_at", "updated_at"])}
+
+
+def test_whatever_else_is_asked_the_same_is_found_in_the_order_of_the_list(who_sees, chance, monkeypatch):
+    """With so small steps that all of them are taken."""
+    for name, number in {"_FEW": 3, "_MORE": 12, "_FAR": 40, "_SOME": 6}.items():
+        monkeypatch.setattr(finding, name, number)
+    found_some = 0
+    courier_id = who_sees[3][0].user_id
+    for who, everything in who_sees:
+        for q in islice(_questions(chance, everything), TIMES // 2):
+            if not q.strip() or not searching.words_of(q) or searching.whole(q):
+                continue
+            asked = _filters(chance, everything, courier_id=courier_id)
+            expected = [row["id"] for row in _pages(who, **asked, limit=100) if _is_found(row, q)]
+            limit = min(100, 1 + len(expected) // chance.choice([1, 2, 3, 9]))
+            found = [row["id"] for row in _pages(who, **asked, q=q, limit=limit)]
+            assert found == expected, (q, asked, limit)
+            found_some += len(expected) > 1
+    assert found_some > TIMES / 3
 
 
 def test_whatever_is_asked_for_is_found_and_nothing_else(who_sees, chance):
