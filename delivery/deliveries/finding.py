@@ -33,7 +33,7 @@ from delivery.deliveries.ordering import NEWEST_FIRST, Order
 from delivery.deliveries.queries import DELIVERIES
 
 # How many of a list are walked, each in some 3 us; far only where that has found something.
-_FEW, _MORE, _FAR = 150, 1_000, 5_000
+_FEW, _MORE, _FAR = 120, 1_000, 5_000
 _SOME = 500  # as quickly found as a hundred
 _SIZES = (2, 6, 11, 21, 51, 101, 1000)
 _patterns = sql("ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one)")
@@ -102,7 +102,7 @@ def rows(
     """
     page: list[Row[Any]] = []
     limit, of = asked["limit"], _FEW
-    for most in (2 * limit, max(2 * limit, _SOME), None):
+    for some in (0, _SOME, None):
         if walked and of:
             walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
             found = replica.rows(walk, asked)
@@ -113,8 +113,8 @@ def rows(
                 asked = asked | order.position(order.place_of(found[-1])) | {"limit": limit - len(page)}
                 asked |= order.edges(asked)
             of = (_FAR if page else _MORE) if of == _FEW else _FAR if page and of == _MORE else 0
-        if most and order == NEWEST_FIRST:
-            rest, is_all = _tried(most, asked, listed)
+        if some is not None and order == NEWEST_FIRST:
+            rest, is_all = _tried(max(some, asked["limit"] * 5 // 4), asked, listed)
             if is_all:
                 return [*page, *rest]
     return [*page, *replica.rows(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
