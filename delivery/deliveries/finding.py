@@ -101,18 +101,19 @@ def rows(
         listed: makes the query for the page of those that also meet a condition.
     """
     page: list[Row[Any]] = []
-    limit, of = asked["limit"], _FEW
+    limit, of, is_frequent = asked["limit"], _FEW, False
     for some in (0, _SOME, None):
         if walked and of:
             walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
             found = replica.rows(walk, asked)
-            page += found
-            if len(page) == limit:
-                return page
-            if found:
+            if len(page) + len(found) == limit:
+                return [*page, *found]
+            is_frequent |= bool(found)
+            of = (_FAR if is_frequent else _MORE) if of == _FEW else _FAR if is_frequent and of == _MORE else 0
+            if found and order.by_age:  # by when they were changed one may come again, unless the page is read at once
+                page += found
                 asked = asked | order.position(order.place_of(found[-1])) | {"limit": limit - len(page)}
                 asked |= order.edges(asked)
-            of = (_FAR if page else _MORE) if of == _FEW else _FAR if page and of == _MORE else 0
         if some is not None and order == NEWEST_FIRST:
             rest, is_all = _tried(max(some, asked["limit"] * 5 // 4), asked, listed)
             if is_all:

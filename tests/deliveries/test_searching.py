@@ -5,8 +5,9 @@ import sqlite3
 import pytest
 from sqlalchemy import event, text
 
+from delivery import replica
 from delivery.database import db
-from delivery.deliveries import creating
+from delivery.deliveries import creating, finding
 from scripts.backups.sqlite import contents
 from tests.auth.keys import sandbox_of
 from tests.conftest import SEARCHED
@@ -254,6 +255,25 @@ def test_no_list_reads_the_whole_table(many):
         plan = many(query)
         assert "Seq Scan on deliver" not in plan.replace("delivery_tags", ""), f"{query}\n{plan}"
         assert index in plan, f"{query}\n{plan}"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_page_by_change_has_nobody_twice(api, monkeypatch):
+    made = [api.create(recipient={"name": "Grace Weatherby"}) for _ in range(3)]
+    monkeypatch.setattr(finding, "_FEW", 1)
+    steps = []
+
+    def rows(query, asked):
+        steps.append(replica.read(lambda connection: connection.execute(query, asked).all()))
+        with db.engine.begin() as connection:
+            connection.execute(text("UPDATE deliveries SET updated_at = now() WHERE id = :id"), made[0])
+        return steps[-1]
+
+    monkeypatch.setattr(finding.replica, "rows", rows)
+    page = api.get("/api/deliveries?q=weatherby&sort=updated_at").json["items"]
+    assert len(steps) > 1
+    assert len(steps[0]) == 1
+    assert [row["id"] for row in page] == [row["id"] for row in (*made[1:], made[0])]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
