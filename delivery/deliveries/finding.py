@@ -67,9 +67,9 @@ def walked(
     fits: ColumnElement[bool],
     *,
     of: int,
-    size: int,
+    size: int | None,
 ) -> Select[Any]:
-    """Return the query for what is found among the first of a list, at most `limit`.
+    """Return the query for what is found among the first of a list, at most `limit`; or for the first that is not.
 
     Args:
         order: that of the list.
@@ -78,9 +78,12 @@ def walked(
         fits: all else that is asked.
         of: so many of it are looked at.
         size: `limit` is at most this. Both are written out: the planner would keep no plan for any number of them.
+            None: what the list goes on with is asked for.
     """
-    listed = select(Delivery.id, and_(fits, _matches).label("fits")).where(*within)
-    one = listed.order_by(*order.by(keys)).limit(literal_column(str(of))).subquery("one")
+    listed = select(Delivery.id, and_(fits, _matches).label("fits")).where(*within).order_by(*order.by(keys))
+    if size is None:
+        return listed.with_only_columns(Delivery.id).offset(literal_column(str(of))).limit(literal_column("1"))
+    one = listed.limit(literal_column(str(of))).subquery("one")
     found = select(one.c.id).where(one.c.fits).limit(literal_column(str(size)))
     return DELIVERIES.where(_is_one_of(found)).order_by(*order.by(order.keys)).limit(bindparam("limit", type_=Integer))
 
@@ -103,13 +106,12 @@ def rows(
     page: list[Row[Any]] = []
     limit, of, is_frequent = asked["limit"], _FEW, False
     for some in (0, _SOME, None):
+        begun = asked
         if walked and of:
-            walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
-            found = replica.rows(walk, asked)
+            found = _step(walked, begun, of=of, size=_size_for(begun["limit"]))
             if len(page) + len(found) == limit:
                 return [*page, *found]
             is_frequent |= bool(found)
-            of = (_FAR if is_frequent else _MORE) if of == _FEW else _FAR if is_frequent and of == _MORE else 0
             if found and order.by_age:  # by when they were changed one may come again, unless the page is read at once
                 page += found
                 asked = asked | order.position(order.place_of(found[-1])) | {"limit": limit - len(page)}
@@ -118,7 +120,17 @@ def rows(
             rest, is_all = _tried(max(some, asked["limit"] * 5 // 4), asked, listed)
             if is_all:
                 return [*page, *rest]
+        if walked and of:
+            if not _step(walked, begun, of=of, size=None):  # that was the whole list
+                return page if order.by_age else found
+            of = _FAR if is_frequent and of < _FAR else _MORE if of < _MORE else 0
     return [*page, *replica.rows(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
+
+
+def _step(
+    walked: Callable[..., Select[Any]], asked: dict[str, Any], *, of: int, size: int | None
+) -> Sequence[Row[Any]]:
+    return replica.rows(walked(of=of, size=size, continued="after_0" in asked), asked)
 
 
 def _tried(most: int, asked: dict[str, Any], listed: Callable[..., Select[Any]]) -> tuple[Sequence[Row[Any]], bool]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     false,
     func,
+    literal_column,
     or_,
     select,
     true,
@@ -59,7 +60,9 @@ class _List(NamedTuple):
         test: whether they are tests.
         order: that of the list.
         names: the filters that are given.
-        states: how many states are.
+        tags: the tags of which a delivery has one, on PostgreSQL. They are written out: of one that many have the list
+            is read in its order, of a rare one by the tag, and the planner has counted how many have each.
+        states: how many states are given.
         on: the kind of database.
     """
 
@@ -68,6 +71,7 @@ class _List(NamedTuple):
     test: bool
     order: Order
     names: frozenset[str]
+    tags: tuple[UUID, ...]
     states: int
     on: str
 
@@ -94,7 +98,8 @@ def deliveries(
     asked = {**given, **states, **_bounds(given), **order.position(after or ()), "limit": limit}
     asked |= {**order.edges(asked), "caller_id": seen.caller_id, "whose": owner_id, "tests": seen.test}
     whose = "caller_id" if not seen.by_owner else "whose" if owner_id else ""
-    list_ = _List(seen.condition, whose, seen.test, order, frozenset(given), len(states), on)
+    tags = tuple(row.id for row in replica.rows(_TAGS, asked)) if "tag" in given and on == "postgresql" else ()
+    list_ = _List(seen.condition, whose, seen.test, order, frozenset(given), tags, len(states), on)
     page = partial(_page, list_, continued=after is not None)
     if not (q := filters.get("q")):
         return replica.rows(page(), asked)
@@ -134,7 +139,7 @@ def _page(list_: _List, *, continued: bool, also: ColumnElement[bool] | None = N
     """Return the query for a page of a list, or of what in it meets a condition."""
     order = list_.order
     beyond = [order.continued()] if continued else []
-    conditions = [ALIVE, list_.visible, *(_FILTERS[name] for name in sorted(list_.names)), *beyond]
+    conditions = [ALIVE, list_.visible, *(_filter(list_, name) for name in sorted(list_.names)), *beyond]
     if also is not None:
         conditions += [_in_one_of(list_.states), also]
     elif list_.states:
@@ -154,7 +159,7 @@ def _in_state(list_: _List, listed: Select[Any], place: int) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _walked(list_: _List, *, of: int, size: int, continued: bool) -> Select[Any]:
+def _walked(list_: _List, *, of: int, size: int | None, continued: bool) -> Select[Any]:
     """Return the query for what is found when a list is walked as an index has it; what that does not tell is asked."""
     order, names, whose = list_.order, list_.names, list_.whose
     columns: dict[Column[Any], BindParameter[Any]] = {}
@@ -171,10 +176,26 @@ def _walked(list_: _List, *, of: int, size: int, continued: bool) -> Select[Any]
         told = names & {"updated_after", "updated_before"}
         within += [order.continued()] if continued else []
     within += [bindparam("whose", type_=Uuid) == _OWNER] if whose == "whose" and not columns else []
-    within += (_FILTERS[name] for name in sorted(told))
-    asked = (_TAGGED if name == "tag" else _FILTERS[name] for name in sorted(names - told))
+    within += (_filter(list_, name) for name in sorted(told))
+    asked = (_is_tagged(list_) if name == "tag" else _FILTERS[name] for name in sorted(names - told))
     fits = and_(list_.visible, *asked, _in_one_of(list_.states))
     return finding.walked(order, [*columns, *order.keys], within, fits, of=of, size=size)
+
+
+def _filter(list_: _List, name: str) -> ColumnElement[bool]:
+    if name == "tag" and list_.on == "postgresql":
+        return Delivery.id.in_(select(delivery_tags.c.delivery_id).where(_is_a_tag(list_)))
+    return _FILTERS[name]
+
+
+def _is_tagged(list_: _List) -> ColumnElement[bool]:
+    """Ask the same of each delivery: an IN that is no condition would read all that have the tag."""
+    tagged = select(true()).where(delivery_tags.c.delivery_id == Delivery.id, _is_a_tag(list_))
+    return tagged.limit(1).scalar_subquery()
+
+
+def _is_a_tag(list_: _List) -> ColumnElement[bool]:
+    return delivery_tags.c.tag_id.in_([literal_column(f"'{tag}'::uuid", Uuid) for tag in list_.tags])
 
 
 def _state(place: int) -> BindParameter[str]:
@@ -215,12 +236,5 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "late": _LATE,
     "not_late": ~func.coalesce(_LATE, false()),
 }
-# The filter of tags as a question of each delivery: an IN that is no condition reads all that have the tag.
-_TAGGED = (
-    select(true())
-    .select_from(delivery_tags.join(Tag.__table__, Tag.id == delivery_tags.c.tag_id))
-    .where(delivery_tags.c.delivery_id == Delivery.id, Tag.name.in_(bindparam("tag")))
-    .limit(1)
-    .scalar_subquery()
-)
+_TAGS = select(Tag.id).where(Tag.name.in_(bindparam("tag"))).order_by(Tag.id)
 _WHOLE = or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q"))

@@ -55,6 +55,13 @@ _MANY = """
         '+4420' || (n * 7919) % 100000000, 'en', '{}', '{}', now(), 1, now(), now()
     FROM generate_series(1, :rows) n
 """
+# A tag that a fifth has, and a hundred that are rare.
+_TAGGED = """
+    INSERT INTO tags (id, name) SELECT md5('tag' || n)::uuid, CASE n WHEN 0 THEN 'often' ELSE 'rare' || n END
+        FROM generate_series(0, 100) n;
+    INSERT INTO delivery_tags SELECT id, md5('tag' || CASE WHEN n % 5 = 0 THEN 0 ELSE 1 + n % 100 END)::uuid
+        FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM deliveries) numbered
+"""
 _READ = """
     SELECT pg_stat_get_xact_numscans('delivery_search'::regclass) AS table,
         pg_stat_get_xact_numscans('ix_delivery_search'::regclass) AS index
@@ -218,10 +225,11 @@ def many(people, app, postgres_template):
         writing.execute(text("SET LOCAL session_replication_role = replica"))
         writing.execute(text(_MANY), {"owner": owner, "rows": ROWS})
         writing.execute(text(SEARCHED))
-    connection.execute("VACUUM ANALYZE deliveries, delivery_search")
+        writing.execute(text(_TAGGED))
+    connection.execute("VACUUM ANALYZE deliveries, delivery_search, tags, delivery_tags")
     yield lambda query: _plan(app, admin, query.format(owner=owner, stranger=admin.user_id))
-    connection.execute("TRUNCATE deliveries, delivery_search CASCADE")
-    connection.execute("VACUUM ANALYZE deliveries, delivery_search")
+    connection.execute("TRUNCATE deliveries, delivery_search, tags CASCADE")
+    connection.execute("VACUUM ANALYZE deliveries, delivery_search, tags, delivery_tags")
 
 
 def _plan(app, admin, query):
@@ -274,6 +282,14 @@ def test_a_page_by_change_has_nobody_twice(api, monkeypatch):
     assert len(steps) > 1
     assert len(steps[0]) == 1
     assert [row["id"] for row in page] == [row["id"] for row in (*made[1:], made[0])]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_tag_is_read_whole_only_if_it_is_rare(many):
+    for query in ("tag=rare1", "tag=rare1&owner_id={owner}"):
+        assert "ix_delivery_tags_tag_id" in many(query), query
+    for query in ("tag=often", "tag=often&owner_id={owner}", "tag=often&tag=rare1", "tag=often&sort=updated_at"):
+        assert "ix_delivery_tags_tag_id" not in many(query), query
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
