@@ -2,7 +2,7 @@
 
 The newest of all that somebody sees are found by their grams. A list that is filtered, or in another order, is walked
 first: what many have is soon met there. What hardly anybody has is found by its grams; of what is in between some of
-the newest are tried, or it is walked on.
+the newest are tried, or it is walked on. At last the planner decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Integer,
     Row,
     Select,
@@ -55,7 +56,13 @@ def _is_one_of(ids: Select[Any]) -> ColumnElement[bool]:
 
 
 _NEWEST = _newest(bindparam("most", type_=Integer))
-_IS_FOUND = _is_one_of(_newest(literal_column(str(2**31 - 1))))
+# What is written as CASE the planner takes for true of every other row, which the grams have seen to.
+_IS_FOUND: ColumnElement[bool] = sql(  # type: ignore[assignment]  # a condition like another
+    "deliveries.id IN (SELECT delivery_id FROM delivery_search"
+    " WHERE delivery_search_grams(delivery_id, owner_id, test, words) @@ delivery_search_query(CAST(:sought AS text[]))"
+    " AND CASE WHEN words ~ ALL (ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one))"
+    " THEN true ELSE false END)"
+)
 IS_AMONG_NEWEST_FOUND = _is_one_of(_newest(bindparam("limit", type_=Integer)))
 _IS_TRIED = Delivery.id == any_(bindparam("tried", type_=ARRAY(Uuid)))
 
@@ -124,7 +131,7 @@ def rows(
             if not _step(walked, begun, of=of, size=None):  # that was the whole list
                 return page if order.by_age else found
             of = _FAR if is_frequent and of < _FAR else _MORE if of < _MORE else 0
-    return [*page, *replica.rows(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
+    return [*page, *_planned(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
 
 
 def _step(
@@ -139,6 +146,23 @@ def _tried(most: int, asked: dict[str, Any], listed: Callable[..., Select[Any]])
     query = listed(also=_IS_TRIED, continued="after_0" in asked)
     page = replica.rows(query, asked | {"tried": newest}) if newest else []
     return page, len(page) == asked["limit"] or len(newest) < most
+
+
+def _planned(query: Select[Any], asked: dict[str, Any]) -> Sequence[Row[Any]]:
+    """Let the planner decide by what is asked for where it begins: what all have is read by what else is asked.
+
+    psycopg would prepare it when it comes again, and PostgreSQL keep one plan for what is rare and what is everywhere.
+    """
+
+    def read(connection: Connection) -> Sequence[Row[Any]]:
+        driver: Any = connection.connection.driver_connection
+        before, driver.prepare_threshold = driver.prepare_threshold, None
+        try:
+            return connection.execute(query, asked).all()
+        finally:
+            driver.prepare_threshold = before
+
+    return replica.read(read)
 
 
 def _size_for(limit: int) -> int:

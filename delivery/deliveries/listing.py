@@ -60,7 +60,7 @@ class _List(NamedTuple):
         test: whether they are tests.
         order: that of the list.
         names: the filters that are given.
-        tags: the tags of which a delivery has one, on PostgreSQL. They are written out: of one that many have the list
+        tags: the tags of which a delivery has one. On PostgreSQL they are written out: of one that many have the list
             is read in its order, of a rare one by the tag, and the planner has counted how many have each.
         states: how many states are given.
         on: the kind of database.
@@ -98,7 +98,9 @@ def deliveries(
     asked = {**given, **states, **_bounds(given), **order.position(after or ()), "limit": limit}
     asked |= {**order.edges(asked), "caller_id": seen.caller_id, "whose": owner_id, "tests": seen.test}
     whose = "caller_id" if not seen.by_owner else "whose" if owner_id else ""
-    tags = tuple(row.id for row in replica.rows(_TAGS, asked)) if "tag" in given and on == "postgresql" else ()
+    tags = tuple(row.id for row in replica.rows(_TAGS, asked)) if "tag" in given else ()
+    if "tag" in given and not tags:
+        return []
     list_ = _List(seen.condition, whose, seen.test, order, frozenset(given), tags, len(states), on)
     page = partial(_page, list_, continued=after is not None)
     if not (q := filters.get("q")):

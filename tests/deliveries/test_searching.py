@@ -41,6 +41,8 @@ PLANS = {
     "q=777&status=lost": "ix_deliveries_status",
     "q=Weatherby&status=delivered": "ix_deliveries_status",
     "q=Weatherby&courier_id={owner}": "ix_deliveries_courier",
+    "q=Weatherby&status=lost&status=on_hold": "ix_deliveries_status",
+    "q=Weatherby&tag=rare1&sort=updated_at": "ix_delivery_tags_tag_id",
     "q=nobody&status=delivered": "ix_delivery_search",
     "q=nobody&sort=-updated_at": "ix_delivery_search",
     "owner_id={owner}&status=cancelled": "ix_deliveries_owner_status",
