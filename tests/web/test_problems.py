@@ -5,7 +5,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import Gone, RequestHeaderFieldsTooLarge, ServiceUnavailable, TooManyRequests
 
-from delivery.deliveries import queries
+from delivery.deliveries import listing
 from tests.factories import delivery_in
 from tests.web.answers import problem, wrong
 
@@ -87,7 +87,7 @@ def breaking(api, monkeypatch):
         def fail(*_args, **_options):
             raise error
 
-        monkeypatch.setattr(queries, "deliveries", fail)
+        monkeypatch.setattr(listing, "deliveries", fail)
         return api.get("/api/deliveries")
 
     return ask
