@@ -31,12 +31,13 @@ from sqlalchemy.sql.expression import bindparam
 from delivery import replica
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.ordering import NEWEST_FIRST, Order
-from delivery.deliveries.queries import DELIVERIES
+from delivery.deliveries.queries import COLUMNS
 
 # How many of a list are walked, each in some 3 us; far only where that has found something.
 _FEW, _MORE, _FAR = 120, 1_000, 5_000
 _SOME = 500  # as quickly found as a hundred
 _SIZES = (2, 6, 11, 21, 51, 101, 1000)
+_LIMIT = bindparam("limit", type_=Integer)
 _patterns = sql("ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one)")
 _matches: ColumnElement[bool] = func.delivery_search_words(
     Delivery.tracking_number, Delivery.reference, Delivery.recipient_name, Delivery.recipient_phone
@@ -63,7 +64,7 @@ _IS_FOUND: ColumnElement[bool] = sql(  # type: ignore[assignment]  # a condition
     " AND CASE WHEN words ~ ALL (ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one))"
     " THEN true ELSE false END)"
 )
-IS_AMONG_NEWEST_FOUND = _is_one_of(_newest(bindparam("limit", type_=Integer)))
+IS_AMONG_NEWEST_FOUND = _is_one_of(_newest(_LIMIT))
 _IS_TRIED = Delivery.id == any_(bindparam("tried", type_=ARRAY(Uuid)))
 
 
@@ -74,9 +75,11 @@ def walked(
     fits: ColumnElement[bool],
     *,
     of: int,
-    size: int | None,
+    size: int,
 ) -> Select[Any]:
-    """Return the query for what is found among the first of a list, at most `limit`; or for the first that is not.
+    """Return the query for what is found among the first of a list, at most `limit`, and whether there are no more.
+
+    `is_all` stands in each row; where nothing is found it stands alone, in a row without an id.
 
     Args:
         order: that of the list.
@@ -85,14 +88,15 @@ def walked(
         fits: all else that is asked.
         of: so many of it are looked at.
         size: `limit` is at most this. Both are written out: the planner would keep no plan for any number of them.
-            None: what the list goes on with is asked for.
     """
     listed = select(Delivery.id, and_(fits, _matches).label("fits")).where(*within).order_by(*order.by(keys))
-    if size is None:
-        return listed.with_only_columns(Delivery.id).offset(literal_column(str(of))).limit(literal_column("1"))
     one = listed.limit(literal_column(str(of))).subquery("one")
-    found = select(one.c.id).where(one.c.fits).limit(literal_column(str(size)))
-    return DELIVERIES.where(_is_one_of(found)).order_by(*order.by(order.keys)).limit(bindparam("limit", type_=Integer))
+    first = select(one.c.id).where(one.c.fits).limit(literal_column(str(size)))
+    found = select(func.array(first.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).cte("found")
+    next_one = listed.with_only_columns(Delivery.id).offset(literal_column(str(of))).limit(literal_column("1"))
+    is_all = and_(func.cardinality(found.c.ids) < _LIMIT, ~next_one.correlate(None).exists()).label("is_all")
+    both = found.outerjoin(Delivery.__table__, Delivery.id == any_(found.c.ids))
+    return select(*COLUMNS, is_all).select_from(both).order_by(*order.by(order.keys)).limit(_LIMIT)
 
 
 def rows(
@@ -113,9 +117,10 @@ def rows(
     page: list[Row[Any]] = []
     limit, of, is_frequent = asked["limit"], _FEW, False
     for some in (0, _SOME, None):
-        begun = asked
         if walked and of:
-            found = _step(walked, begun, of=of, size=_size_for(begun["limit"]))
+            walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
+            step = replica.rows(walk, asked)
+            found = [row for row in step if row.id]
             if len(page) + len(found) == limit:
                 return [*page, *found]
             is_frequent |= bool(found)
@@ -128,16 +133,10 @@ def rows(
             if is_all:
                 return [*page, *rest]
         if walked and of:
-            if not _step(walked, begun, of=of, size=None):  # that was the whole list
+            if step[0].is_all:
                 return page if order.by_age else found
             of = _FAR if is_frequent and of < _FAR else _MORE if of < _MORE else 0
     return [*page, *_planned(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
-
-
-def _step(
-    walked: Callable[..., Select[Any]], asked: dict[str, Any], *, of: int, size: int | None
-) -> Sequence[Row[Any]]:
-    return replica.rows(walked(of=of, size=size, continued="after_0" in asked), asked)
 
 
 def _tried(most: int, asked: dict[str, Any], listed: Callable[..., Select[Any]]) -> tuple[Sequence[Row[Any]], bool]:

@@ -161,7 +161,7 @@ def _in_state(list_: _List, listed: Select[Any], place: int) -> Select[Any]:
 
 
 @lru_cache(maxsize=256)
-def _walked(list_: _List, *, of: int, size: int | None, continued: bool) -> Select[Any]:
+def _walked(list_: _List, *, of: int, size: int, continued: bool) -> Select[Any]:
     """Return the query for what is found when a list is walked as an index has it; what that does not tell is asked."""
     order, names, whose = list_.order, list_.names, list_.whose
     columns: dict[Column[Any], BindParameter[Any]] = {}
