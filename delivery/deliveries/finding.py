@@ -31,13 +31,12 @@ from sqlalchemy.sql.expression import bindparam
 from delivery import replica
 from delivery.deliveries.models import Delivery
 from delivery.deliveries.ordering import NEWEST_FIRST, Order
-from delivery.deliveries.queries import COLUMNS
+from delivery.deliveries.queries import DELIVERIES
 
 # How many of a list are walked, each in some 3 us; far only where that has found something.
 _FEW, _MORE, _FAR = 120, 1_000, 5_000
 _SOME = 500  # as quickly found as a hundred
 _SIZES = (2, 6, 11, 21, 51, 101, 1000)
-_LIMIT = bindparam("limit", type_=Integer)
 _patterns = sql("ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one)")
 _matches: ColumnElement[bool] = func.delivery_search_words(
     Delivery.tracking_number, Delivery.reference, Delivery.recipient_name, Delivery.recipient_phone
@@ -64,7 +63,7 @@ _IS_FOUND: ColumnElement[bool] = sql(  # type: ignore[assignment]  # a condition
     " AND CASE WHEN words ~ ALL (ARRAY(SELECT lower(one) FROM unnest(CAST(:patterns AS text[])) one))"
     " THEN true ELSE false END)"
 )
-IS_AMONG_NEWEST_FOUND = _is_one_of(_newest(_LIMIT))
+IS_AMONG_NEWEST_FOUND = _is_one_of(_newest(bindparam("limit", type_=Integer)))
 _IS_TRIED = Delivery.id == any_(bindparam("tried", type_=ARRAY(Uuid)))
 
 
@@ -77,9 +76,7 @@ def walked(
     of: int,
     size: int,
 ) -> Select[Any]:
-    """Return the query for what is found among the first of a list, at most `limit`, and whether there are no more.
-
-    `is_all` stands in each row; where nothing is found it stands alone, in a row without an id.
+    """Return the query for what is found among the first of a list, at most `limit`.
 
     Args:
         order: that of the list.
@@ -89,14 +86,10 @@ def walked(
         of: so many of it are looked at.
         size: `limit` is at most this. Both are written out: the planner would keep no plan for any number of them.
     """
-    listed = select(Delivery.id, and_(fits, _matches).label("fits")).where(*within).order_by(*order.by(keys))
-    one = listed.limit(literal_column(str(of))).subquery("one")
-    first = select(one.c.id).where(one.c.fits).limit(literal_column(str(size)))
-    found = select(func.array(first.scalar_subquery(), type_=ARRAY(Uuid)).label("ids")).cte("found")
-    next_one = listed.with_only_columns(Delivery.id).offset(literal_column(str(of))).limit(literal_column("1"))
-    is_all = and_(func.cardinality(found.c.ids) < _LIMIT, ~next_one.correlate(None).exists()).label("is_all")
-    both = found.outerjoin(Delivery.__table__, Delivery.id == any_(found.c.ids))
-    return select(*COLUMNS, is_all).select_from(both).order_by(*order.by(order.keys)).limit(_LIMIT)
+    listed = select(Delivery.id, and_(fits, _matches).label("fits")).where(*within)
+    one = listed.order_by(*order.by(keys)).limit(literal_column(str(of))).subquery("one")
+    found = select(one.c.id).where(one.c.fits).limit(literal_column(str(size)))
+    return DELIVERIES.where(_is_one_of(found)).order_by(*order.by(order.keys)).limit(bindparam("limit", type_=Integer))
 
 
 def rows(
@@ -119,11 +112,11 @@ def rows(
     for some in (0, _SOME, None):
         if walked and of:
             walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
-            step = replica.rows(walk, asked)
-            found = [row for row in step if row.id]
+            found = replica.rows(walk, asked)
             if len(page) + len(found) == limit:
                 return [*page, *found]
             is_frequent |= bool(found)
+            of = (_FAR if is_frequent else _MORE) if of == _FEW else _FAR if is_frequent and of == _MORE else 0
             if found and order.by_age:  # by when they were changed one may come again, unless the page is read at once
                 page += found
                 asked = asked | order.position(order.place_of(found[-1])) | {"limit": limit - len(page)}
@@ -132,10 +125,6 @@ def rows(
             rest, is_all = _tried(max(some, asked["limit"] * 5 // 4), asked, listed)
             if is_all:
                 return [*page, *rest]
-        if walked and of:
-            if step[0].is_all:
-                return page if order.by_age else found
-            of = _FAR if is_frequent and of < _FAR else _MORE if of < _MORE else 0
     return [*page, *_planned(listed(also=_IS_FOUND, continued="after_0" in asked), asked)]
 
 
