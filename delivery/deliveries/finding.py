@@ -96,7 +96,7 @@ def rows(
     order: Order,
     asked: dict[str, Any],
     *,
-    walked: Callable[..., Select[Any]] | None,
+    walk: Callable[..., Select[Any]] | None,
     listed: Callable[..., Select[Any]],
 ) -> Sequence[Row[Any]]:
     """Return a page, by as few and as short steps as fill it.
@@ -104,19 +104,19 @@ def rows(
     Args:
         order: that of the list.
         asked: the parameters.
-        walked: makes the query of walked() for the list; None: no index has it in its order.
+        walk: makes the query of walked() for the list; None: no index has it in its order.
         listed: makes the query for the page of those that also meet a condition.
     """
     page: list[Row[Any]] = []
     limit, of, is_frequent = asked["limit"], _FEW, False
     for some in (0, _SOME, None):
-        if walked and of:
-            walk = walked(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
-            found = replica.rows(walk, asked)
+        if walk and of:
+            query = walk(of=of, size=_size_for(asked["limit"]), continued="after_0" in asked)
+            found = replica.rows(query, asked)
             if len(page) + len(found) == limit:
                 return [*page, *found]
             is_frequent |= bool(found)
-            of = (_FAR if is_frequent else _MORE) if of == _FEW else _FAR if is_frequent and of == _MORE else 0
+            of = _FAR if is_frequent and of < _FAR else _MORE if of == _FEW else 0
             if found and order.by_age:  # by when they were changed one may come again, unless the page is read at once
                 page += found
                 asked = asked | order.position(order.place_of(found[-1])) | {"limit": limit - len(page)}

@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     false,
     func,
-    literal_column,
     or_,
     select,
     true,
@@ -60,8 +59,6 @@ class _List(NamedTuple):
         test: whether they are tests.
         order: that of the list.
         names: the filters that are given.
-        tags: the tags of which a delivery has one. On PostgreSQL they are written out: of one that many have the list
-            is read in its order, of a rare one by the tag, and the planner has counted how many have each.
         states: how many states are given.
         on: the kind of database.
     """
@@ -71,7 +68,6 @@ class _List(NamedTuple):
     test: bool
     order: Order
     names: frozenset[str]
-    tags: tuple[UUID, ...]
     states: int
     on: str
 
@@ -98,10 +94,11 @@ def deliveries(
     asked = {**given, **states, **_bounds(given), **order.position(after or ()), "limit": limit}
     asked |= {**order.edges(asked), "caller_id": seen.caller_id, "whose": owner_id, "tests": seen.test}
     whose = "caller_id" if not seen.by_owner else "whose" if owner_id else ""
-    tags = tuple(row.id for row in replica.rows(_TAGS, asked)) if "tag" in given else ()
-    if "tag" in given and not tags:
-        return []
-    list_ = _List(seen.condition, whose, seen.test, order, frozenset(given), tags, len(states), on)
+    if "tag" in given:
+        asked["tags"] = [row.id for row in replica.rows(_TAGS, asked)]
+        if not asked["tags"]:
+            return []
+    list_ = _List(seen.condition, whose, seen.test, order, frozenset(given), len(states), on)
     page = partial(_page, list_, continued=after is not None)
     if not (q := filters.get("q")):
         return replica.rows(page(), asked)
@@ -122,7 +119,7 @@ def _found(list_: _List, page: Callable[..., Select[Any]], asked: dict[str, Any]
         return replica.rows(page(also=finding.IS_AMONG_NEWEST_FOUND), asked)
     # No index has tests, or a courier's deliveries, in every order.
     has_index = not list_.test and (by_owner or list_.order.by_age)
-    return finding.rows(list_.order, asked, walked=partial(_walked, list_) if has_index else None, listed=page)
+    return finding.rows(list_.order, asked, walk=partial(_walked, list_) if has_index else None, listed=page)
 
 
 def _meant(name: str, value: object) -> str:
@@ -141,7 +138,7 @@ def _page(list_: _List, *, continued: bool, also: ColumnElement[bool] | None = N
     """Return the query for a page of a list, or of what in it meets a condition."""
     order = list_.order
     beyond = [order.continued()] if continued else []
-    conditions = [ALIVE, list_.visible, *(_filter(list_, name) for name in sorted(list_.names)), *beyond]
+    conditions = [ALIVE, list_.visible, *(_FILTERS[name] for name in sorted(list_.names)), *beyond]
     if also is not None:
         conditions += [_in_one_of(list_.states), also]
     elif list_.states:
@@ -178,26 +175,10 @@ def _walked(list_: _List, *, of: int, size: int, continued: bool) -> Select[Any]
         told = names & {"updated_after", "updated_before"}
         within += [order.continued()] if continued else []
     within += [bindparam("whose", type_=Uuid) == _OWNER] if whose == "whose" and not columns else []
-    within += (_filter(list_, name) for name in sorted(told))
-    asked = (_is_tagged(list_) if name == "tag" else _FILTERS[name] for name in sorted(names - told))
+    within += (_FILTERS[name] for name in sorted(told))
+    asked = (_TAGGED if name == "tag" else _FILTERS[name] for name in sorted(names - told))
     fits = and_(list_.visible, *asked, _in_one_of(list_.states))
     return finding.walked(order, [*columns, *order.keys], within, fits, of=of, size=size)
-
-
-def _filter(list_: _List, name: str) -> ColumnElement[bool]:
-    if name == "tag" and list_.on == "postgresql":
-        return Delivery.id.in_(select(delivery_tags.c.delivery_id).where(_is_a_tag(list_)))
-    return _FILTERS[name]
-
-
-def _is_tagged(list_: _List) -> ColumnElement[bool]:
-    """Ask the same of each delivery: an IN that is no condition would read all that have the tag."""
-    tagged = select(true()).where(delivery_tags.c.delivery_id == Delivery.id, _is_a_tag(list_))
-    return tagged.limit(1).scalar_subquery()
-
-
-def _is_a_tag(list_: _List) -> ColumnElement[bool]:
-    return delivery_tags.c.tag_id.in_([literal_column(f"'{tag}'::uuid", Uuid) for tag in list_.tags])
 
 
 def _state(place: int) -> BindParameter[str]:
@@ -213,13 +194,12 @@ _LIMIT: BindParameter[int] = bindparam("limit", type_=Integer)
 _LATE = and_(Delivery.window_latest < now(), OPEN)  # in the index's own words, so that it is used
 _CLOCKS_APART_SECONDS = 5
 _CREATED = {"created_after", "created_before"}
+# The ids of tags are written out: of one that many have the list is read in its order, of a rare one by the tag, and
+# PostgreSQL has counted how many have each.
+_IS_A_TAG = delivery_tags.c.tag_id.in_(bindparam("tags", expanding=True, literal_execute=True))
 # What each argument of a list means; its value is the parameter of the same name.
 _FILTERS: dict[str, ColumnElement[bool]] = {
-    "tag": Delivery.id.in_(
-        select(delivery_tags.c.delivery_id)
-        .join(Tag, Tag.id == delivery_tags.c.tag_id)
-        .where(Tag.name.in_(bindparam("tag")))
-    ),
+    "tag": Delivery.id.in_(select(delivery_tags.c.delivery_id).where(_IS_A_TAG)),
     "courier_id": Delivery.courier_id == bindparam("courier_id"),
     "owner_id": Delivery.owner_id == bindparam("owner_id"),
     "reference": Delivery.reference == bindparam("reference"),
@@ -238,5 +218,13 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
     "late": _LATE,
     "not_late": ~func.coalesce(_LATE, false()),
 }
+# The filter of tags as a question of each delivery: an IN that is no condition would read all that have the tag.
+_TAGGED = (
+    select(true())
+    .where(delivery_tags.c.delivery_id == Delivery.id, _IS_A_TAG)
+    .correlate(Delivery.__table__)
+    .limit(1)
+    .scalar_subquery()
+)
 _TAGS = select(Tag.id).where(Tag.name.in_(bindparam("tag"))).order_by(Tag.id)
 _WHOLE = or_(Delivery.tracking_number == bindparam("number"), Delivery.reference == bindparam("q"))

@@ -32,14 +32,12 @@ class Order:
         """Return what a query is ordered by."""
         return [key.desc() if self.descending else key.asc() for key in keys]
 
-    def beyond(self, keys: Sequence[ColumnElement[Any]], place: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Return the condition of what comes after a place."""
-        beyond: ColumnElement[bool] = tuple_(*keys) < place if self.descending else tuple_(*keys) > place
-        return beyond
-
     def continued(self) -> ColumnElement[bool]:
         """Return the condition of what comes after the position of the parameters `after_0`, `after_1`."""
-        return self.beyond(self.keys, tuple_(*(bindparam(f"after_{n}", type_=k.type) for n, k in enumerate(self.keys))))
+        row = tuple_(*self.keys)
+        place = tuple_(*(bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(self.keys)))
+        beyond: ColumnElement[bool] = row < place if self.descending else row > place
+        return beyond
 
     def position(self, place: Sequence[Any]) -> dict[str, Any]:
         """Return these parameters, for the place of place_of()."""
